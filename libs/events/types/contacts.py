@@ -1,0 +1,114 @@
+"""Facts about a contact, as intake learned them. Stream and Kafka key: the contact's id."""
+
+from datetime import datetime
+from typing import ClassVar, Literal, TypeAlias
+
+from libs.events.types.base import Fact, Part
+from libs.events.types.shapes import Shape
+
+TOPIC = "hueandcry.contacts"
+
+Channel: TypeAlias = Literal["telephone", "web", "online"]
+Medium: TypeAlias = Literal["voice", "form", "chat", "app", "social", "email", "text-relay", "sms"]
+Line: TypeAlias = Literal["999", "101"]
+LocationOf: TypeAlias = Literal["caller", "incident", "other"]
+LocationSource: TypeAlias = Literal["aml", "eisec", "network-cell", "caller", "handler", "device"]
+
+
+class Location(Part, frozen=True, kw_only=True):
+    """What may be kept for ever about a location; the place itself is in the fact's `personal`."""
+
+    id: str
+    of: LocationOf
+    source: LocationSource
+    certainty_percent: float | None = None
+    """How sure the source is that the shape holds the place, 0–100."""
+    taken_at: datetime | None = None
+
+
+class ReceivedPersonal(Part, frozen=True, kw_only=True):
+    calling_number: str | None = None
+    """E.164."""
+    name: str | None = None
+    email: str | None = None
+    contact_number: str | None = None
+    """E.164: where to reach the person, if not on the calling number."""
+    handle: str | None = None
+    """The name on an online medium."""
+    safe_contact: str | None = None
+    """How and when it is safe to make contact."""
+    words: str | None = None
+    """What was reported, as it was written."""
+    shapes: dict[str, Shape] = {}
+    """The place of each location, by the location's id."""
+
+
+class ContactReceived(Fact, frozen=True, kw_only=True):
+    TYPE: ClassVar[str] = "uk.hueandcry.contact.received.v1"
+    TOPIC: ClassVar[str] = TOPIC
+
+    reference: str
+    """Short, unique, to be read out on the phone."""
+    channel: Channel
+    medium: Medium
+    line: Line | None = None
+    presented_force: str | None = None
+    """The force whose trunk or number the network chose, as its id (`bedfordshire`)."""
+    trunk: str | None = None
+    dialled_number: str | None = None
+    caller_choice: str | None = None
+    """What the caller chose in the 101 network's menu, as its force id."""
+    presented_at: datetime | None = None
+    """When the network presented the call; the published clock starts here."""
+    call_id: str | None = None
+    gateway: str
+    """The token subject that brought it."""
+    emergency: bool = False
+    """The person, or the channel, says that it cannot wait."""
+    silent: bool = False
+    """A silent mobile call that took BT's Silent Solution."""
+    category: str | None = None
+    """What a web report is about, from the form's own list."""
+    language: str | None = None
+    """BCP 47."""
+    locations: tuple[Location, ...] = ()
+    personal: ReceivedPersonal | None = None
+
+
+class LocatedPersonal(Part, frozen=True, kw_only=True):
+    shape: Shape
+
+
+class ContactLocated(Fact, frozen=True, kw_only=True):
+    TYPE: ClassVar[str] = "uk.hueandcry.contact.located.v1"
+    TOPIC: ClassVar[str] = TOPIC
+
+    location: Location
+    personal: LocatedPersonal | None = None
+
+
+class MessagePersonal(Part, frozen=True, kw_only=True):
+    text: str
+
+
+class ContactMessageAdded(Fact, frozen=True, kw_only=True):
+    TYPE: ClassVar[str] = "uk.hueandcry.contact.message-added.v1"
+    TOPIC: ClassVar[str] = TOPIC
+
+    message_id: str
+    sender: Literal["caller", "handler", "system"]
+    emergency: bool = False
+    """This message turns the contact into an emergency."""
+    personal: MessagePersonal | None = None
+
+
+class ContactEnded(Fact, frozen=True, kw_only=True):
+    TYPE: ClassVar[str] = "uk.hueandcry.contact.ended.v1"
+    TOPIC: ClassVar[str] = TOPIC
+
+    reason: Literal["caller-ended", "completed", "network-failure", "timed-out"]
+    ended_at: datetime
+    """When it ended on the network; the event's time is when we heard of it."""
+
+
+FACTS: tuple[type[Fact], ...] = (ContactReceived, ContactLocated, ContactMessageAdded, ContactEnded)

@@ -1,0 +1,130 @@
+"""Facts about what an alliance is. Stream and Kafka key: the entity, as `force/bedfordshire`, `queue/alliance-default`.
+
+Each `…Defined` carries the whole entity: the latest of a stream is what holds. `…Withdrawn` ends it.
+"""
+
+from typing import ClassVar
+
+from libs.events.types.base import Fact, Part
+from libs.events.types.contacts import Channel, Line
+
+TOPIC = "hueandcry.directory"
+AREAS_TOPIC = "hueandcry.areas"
+
+
+class AllianceDefined(Fact, frozen=True, kw_only=True):
+    TYPE: ClassVar[str] = "uk.hueandcry.directory.alliance-defined.v1"
+    TOPIC: ClassVar[str] = TOPIC
+
+    id: str
+    name: str
+    default_queue: str
+    """The queue of last resort, by its id: for what cannot be placed."""
+
+
+class ForceDefined(Fact, frozen=True, kw_only=True):
+    TYPE: ClassVar[str] = "uk.hueandcry.directory.force-defined.v1"
+    TOPIC: ClassVar[str] = TOPIC
+
+    id: str
+    """A slug: `bedfordshire`. Areas, queues and tokens name the force by it."""
+    name: str
+    ons_code: str | None = None
+    pnc_code: str | None = None
+    member: bool = True
+    """A party to this alliance, or a neighbour that is only known."""
+
+
+class SiteDefined(Fact, frozen=True, kw_only=True):
+    TYPE: ClassVar[str] = "uk.hueandcry.directory.site-defined.v1"
+    TOPIC: ClassVar[str] = TOPIC
+
+    id: str
+    name: str
+
+
+class QueueDefined(Fact, frozen=True, kw_only=True):
+    TYPE: ClassVar[str] = "uk.hueandcry.directory.queue-defined.v1"
+    TOPIC: ClassVar[str] = TOPIC
+
+    id: str
+    name: str
+    uri: str
+    """NENA i3 queueUri."""
+    force: str | None = None
+    """None: the alliance's own."""
+    line: Line | None = None
+    channels: tuple[Channel, ...] = ()
+    """What it takes; empty takes all."""
+    emergency: bool = False
+    """It also takes web and online contacts that cannot wait."""
+    priority: int = 5
+    """Of its contacts, 1 first."""
+    max_length: int = 10_000
+    """NENA i3 queueMaxLength: a queue over it is `Full` in its state; nothing is refused."""
+
+
+class LineDefined(Fact, frozen=True, kw_only=True):
+    """A trunk or dialled number, and the force it presents a call to."""
+
+    TYPE: ClassVar[str] = "uk.hueandcry.directory.line-defined.v1"
+    TOPIC: ClassVar[str] = TOPIC
+
+    id: str
+    line: Line
+    force: str
+    trunk: str | None = None
+    dialled_number: str | None = None
+
+
+class EntityWithdrawn(Fact, frozen=True, kw_only=True):
+    TYPE: ClassVar[str] = "uk.hueandcry.directory.entity-withdrawn.v1"
+    TOPIC: ClassVar[str] = TOPIC
+
+    entity: str
+    """`force/…`, `site/…`, `queue/…` or `line/…`."""
+    reason: str
+
+
+class AreaRef(Part, frozen=True, kw_only=True):
+    force: str
+    hashes: tuple[str, ...]
+    """SHA-256 of each chunk, in order. Joined, the chunks are the zlib-deflated WKB of the area: a MultiPolygon
+    in EPSG:27700, coordinates in metres."""
+
+
+class BoundariesActivated(Fact, frozen=True, kw_only=True):
+    """A generation of boundaries rules from here on. A reader switches only when it holds every chunk named."""
+
+    TYPE: ClassVar[str] = "uk.hueandcry.directory.boundaries-activated.v1"
+    TOPIC: ClassVar[str] = TOPIC
+
+    generation: str
+    source: str
+    """Whose areas they are, with the attribution their licence asks for."""
+    accuracy_m: float
+    """How far from a drawn border the truth may lie: nearer than this is too close to say."""
+    areas: tuple[AreaRef, ...]
+
+
+class AreaChunkPublished(Fact, frozen=True, kw_only=True):
+    """A piece of geometry, named by its content. Stream and key: `area/<sha256>`."""
+
+    TYPE: ClassVar[str] = "uk.hueandcry.directory.area-chunk.v1"
+    TOPIC: ClassVar[str] = AREAS_TOPIC
+
+    sha256: str
+    content: bytes
+    """Base64 on the wire; at most 320 KiB before that."""
+
+
+FACTS: tuple[type[Fact], ...] = (
+    AllianceDefined,
+    ForceDefined,
+    SiteDefined,
+    QueueDefined,
+    LineDefined,
+    EntityWithdrawn,
+    BoundariesActivated,
+    AreaChunkPublished,
+)
