@@ -1,0 +1,213 @@
+-- The event store of one service, and what its readers must remember. PostgreSQL 17 or later (transaction_timeout).
+--
+-- Invariants
+--   * An event is written by append() alone, never changed and never removed.
+--   * Positions become visible in order: append() draws them under the database's one order lock, which is held until
+--     the transaction ends. So `position > last` misses nothing.
+--   * Versions of a stream run 1, 2, 3, … without a gap.
+
+-- One row a stream: its latest version. What append() claims.
+CREATE TABLE stream (
+    subject text PRIMARY KEY,
+    version bigint NOT NULL
+) WITH (fillfactor = 80);  -- room to update a version in place
+
+CREATE SEQUENCE event_position;
+
+CREATE TABLE event (
+    position     bigint      PRIMARY KEY,  -- the relay and followers read `position > last`
+    version      bigint      NOT NULL,
+    time         timestamptz NOT NULL,
+    id           uuid        NOT NULL,
+    causation_id uuid,
+    subject      text        NOT NULL,
+    type         text        NOT NULL,
+    force        text,
+    traceparent  text,
+    data         bytea       NOT NULL,
+    UNIQUE (subject, version)              -- a stream is read in order; an unknown commit is looked up by it
+);
+
+-- A name only one append may ever take: an idempotency key, a short reference. Kept with the append's own transaction.
+CREATE TABLE claim (
+    key         text        PRIMARY KEY,
+    subject     text        NOT NULL,
+    fingerprint bytea       NOT NULL,
+    claimed_at  timestamptz NOT NULL DEFAULT now()
+);
+
+-- Append to any number of streams, one append a stream. Call it once, last in the transaction.
+--
+-- Promises, for append i (1-based): all of its events and claims are written, or none.
+-- Returns one outcome an append: 0 appended, 1 its stream is not at the expected version, 2 one of its claims is taken.
+-- Raises program_limit_exceeded (54000) where an event is too large; nothing is written then.
+--
+-- The order of locks is the same in every transaction: claims by key, then existing streams by subject, then new ones
+-- by subject, then the order lock. So appends wait for each other, and never in a circle.
+CREATE FUNCTION append(
+    subjects text[], expected bigint[], counts int[],                        -- one an append
+    claim_appends int[], claim_subjects text[],                              -- one a claim; the append's index
+    claim_keys text[], claim_fingerprints bytea[],
+    event_appends int[], event_subjects text[], versions bigint[],           -- one an event, in order; the append's index
+    ids uuid[], types text[], times timestamptz[], forces text[],
+    causation_ids uuid[], traceparents text[], data bytea[]
+) RETURNS smallint[]
+LANGUAGE plpgsql
+-- A plan made while the tables were small must serve when they hold ten million rows.
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    n        int := cardinality(subjects);
+    outcomes smallint[] := array_fill(0::smallint, ARRAY[n]);
+    won      text[];
+    created  text[];
+BEGIN
+    IF EXISTS (SELECT FROM unnest(append.data) AS d WHERE octet_length(d) > 512 * 1024 - 1024) THEN
+        RAISE EXCEPTION 'an event is larger than 512 KiB on the wire' USING ERRCODE = 'program_limit_exceeded';
+    END IF;
+
+    IF cardinality(claim_keys) > 0 THEN
+        WITH taken AS (
+            INSERT INTO claim (key, subject, fingerprint)
+            SELECT c.key, c.subject, c.fingerprint
+            FROM unnest(claim_subjects, claim_keys, claim_fingerprints) AS c (subject, key, fingerprint)
+            ORDER BY c.key
+            ON CONFLICT DO NOTHING
+            RETURNING key, subject
+        ), losers AS (
+            SELECT DISTINCT c.append
+            FROM unnest(claim_appends, claim_subjects, claim_keys) AS c (append, subject, key)
+            WHERE NOT EXISTS (SELECT FROM taken AS t WHERE t.key = c.key AND t.subject = c.subject)
+        )
+        SELECT array_agg(CASE WHEN l.append IS NULL THEN 0 ELSE 2 END ORDER BY i)::smallint[] INTO outcomes
+        FROM generate_series(1, n) AS i LEFT JOIN losers AS l ON l.append = i;
+    END IF;
+
+    WITH wanted AS MATERIALIZED (
+        SELECT w.subject, w.expected, w.count
+        FROM unnest(subjects, append.expected, counts, outcomes) AS w (subject, expected, count, outcome)
+        WHERE w.expected > 0 AND w.outcome = 0
+    ), locked AS MATERIALIZED (
+        SELECT s.subject, w.count
+        FROM stream AS s JOIN wanted AS w ON w.subject = s.subject AND w.expected = s.version
+        ORDER BY s.subject
+        FOR NO KEY UPDATE OF s
+    ), moved AS (
+        UPDATE stream AS s SET version = s.version + l.count FROM locked AS l WHERE s.subject = l.subject
+        RETURNING s.subject
+    )
+    SELECT array_agg(subject) INTO won FROM moved;
+
+    WITH made AS (
+        INSERT INTO stream (subject, version)
+        SELECT w.subject, w.count
+        FROM unnest(subjects, append.expected, counts, outcomes) AS w (subject, expected, count, outcome)
+        WHERE w.expected = 0 AND w.outcome = 0
+        ORDER BY w.subject
+        ON CONFLICT DO NOTHING
+        RETURNING subject
+    )
+    SELECT array_agg(subject) INTO created FROM made;
+    won := won || created;
+
+    IF coalesce(cardinality(won), 0) < n THEN
+        SELECT array_agg(CASE WHEN o.outcome <> 0 THEN o.outcome WHEN o.subject = ANY (won) THEN 0 ELSE 1 END ORDER BY i)
+        INTO outcomes
+        FROM unnest(subjects, outcomes) WITH ORDINALITY AS o (subject, outcome, i);
+        -- What a loser had claimed in this very call is free again. A claim that stood before is not ours to free:
+        -- it was inserted by another transaction.
+        DELETE FROM claim
+        USING unnest(claim_appends, claim_subjects, claim_keys) AS c (append, subject, key)
+        WHERE claim.key = c.key AND claim.subject = c.subject AND outcomes[c.append] <> 0
+          AND claim.xmin = pg_current_xact_id()::xid;
+    END IF;
+
+    PERFORM pg_advisory_xact_lock(1285);  -- the order lock, until this transaction ends
+
+    INSERT INTO event (position, version, time, id, causation_id, subject, type, force, traceparent, data)
+    SELECT nextval('event_position'), e.version, e.time, e.id, e.causation_id, e.subject, e.type, e.force, e.traceparent, e.data
+    FROM unnest(event_appends, event_subjects, versions, ids, types, times, forces, causation_ids, traceparents, append.data)
+         AS e (append, subject, version, id, type, time, force, causation_id, traceparent, data)
+    WHERE outcomes[e.append] = 0;
+
+    RETURN outcomes;
+END
+$$;
+
+-- How far the relay has published. One row.
+CREATE TABLE relay (
+    only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one),
+    position bigint  NOT NULL DEFAULT 0
+);
+INSERT INTO relay DEFAULT VALUES;
+
+-- Shared readers ---------------------------------------------------------------------------------------------------
+
+-- How far a reader has come. Moves in the transaction that applies the batch, and only from where the reader thought it
+-- was: a copy that lost the partition and does not know it yet cannot apply anything.
+CREATE TABLE checkpoint (
+    reader      text   NOT NULL,
+    topic       text   NOT NULL,
+    partition   int    NOT NULL,
+    topic_id    uuid   NOT NULL,  -- another id: the topic was made anew, offsets mean nothing
+    next_offset bigint NOT NULL,
+    PRIMARY KEY (reader, topic, partition)
+);
+
+-- A stream as a reader knows it: the version it has applied.
+CREATE TABLE reader_stream (
+    id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    version bigint  NOT NULL DEFAULT 0,
+    holding boolean NOT NULL DEFAULT false,  -- it has rows in `held`
+    reader  text    NOT NULL,
+    source  text    NOT NULL,
+    subject text    NOT NULL,
+    UNIQUE (reader, source, subject)         -- found by what a message carries
+) WITH (fillfactor = 80);
+
+-- Every event a reader has applied: the same id again is a duplicate, another id under the same version a fork.
+CREATE TABLE inbox (
+    stream  bigint NOT NULL,
+    version bigint NOT NULL,
+    id      uuid   NOT NULL,
+    PRIMARY KEY (stream, version)
+);
+
+-- Events a reader has taken from Kafka and not applied: a version before it is missing (`gap`), it could not be applied
+-- (`parked`), or it stands behind a parked one (`behind`).
+CREATE TABLE held (
+    id               bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    reader           text        NOT NULL,
+    stream           bigint      NOT NULL,
+    version          bigint      NOT NULL,
+    why              text        NOT NULL CHECK (why IN ('gap', 'parked', 'behind')),
+    error            text,
+    attempts         int         NOT NULL DEFAULT 0,
+    held_at          timestamptz NOT NULL DEFAULT now(),
+    replay_at        timestamptz,  -- somebody asked for another try
+    dead_lettered_at timestamptz,
+    topic            text        NOT NULL,
+    partition        int         NOT NULL,
+    "offset"         bigint      NOT NULL,
+    key              bytea,
+    value            bytea,
+    header_names     text[]      NOT NULL,
+    header_values    bytea[]     NOT NULL,
+    UNIQUE (stream, version)       -- a stream's held events in order; a duplicate is not held twice
+);
+CREATE INDEX held_by_reader ON held (reader, why);  -- what a reader must look at: gaps too old, replays, dead letters
+
+-- Projections ------------------------------------------------------------------------------------------------------
+
+-- A read model's generations: one is live, one may be building beside it. Each is a reader `<name>.<generation>` with
+-- tables in a schema `<name>_<generation>`.
+CREATE TABLE projection (
+    name       text        NOT NULL,
+    generation int         NOT NULL,
+    version    int         NOT NULL,  -- of its definition
+    state      text        NOT NULL CHECK (state IN ('building', 'live')),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (name, generation)
+);
+CREATE UNIQUE INDEX projection_one_live ON projection (name) WHERE state = 'live';
