@@ -1,0 +1,118 @@
+"""One database and two roles a service: `<service>_owner` owns the tables and migrates, `<service>` is the service.
+
+Making them is idempotent. A service's role may connect to its own database and to no other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import asyncpg
+
+from deploy.local.process import Trouble
+from deploy.local.topics import SERVICES
+
+
+@dataclass(frozen=True, slots=True)
+class Logins:
+    """The addresses of one service's database."""
+
+    service: str
+    url: str = field(repr=False)
+    owner_url: str = field(repr=False)
+
+
+async def make_databases(admin_url: str, password: Callable[[str], str]) -> dict[str, Logins]:
+    """Make what is missing of every service's roles and database. `password` gives each role's.
+
+    Raises Trouble where the server cannot be reached or the login may not make roles and databases.
+    """
+    try:
+        connection = await asyncpg.connect(admin_url, timeout=10)
+    except (OSError, asyncpg.PostgresError, TimeoutError) as error:
+        raise Trouble(
+            f"PostgreSQL at {_place(admin_url)} cannot be used: {error or 'no answer within 10 s'}"
+        ) from error
+    try:
+        return {service: await make_database(connection, admin_url, service, password) for service in SERVICES}
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise Trouble(
+            f"The login of DATABASE_URL at {_place(admin_url)} may not make roles and databases ({error}): "
+            "give one that has CREATEROLE and CREATEDB."
+        ) from error
+    finally:
+        await connection.close()
+
+
+async def make_database(
+    connection: asyncpg.Connection,
+    admin_url: str,
+    service: str,
+    password: Callable[[str], str],
+    *,
+    database: str | None = None,
+    template: str | None = None,
+) -> Logins:
+    """One service's roles and a database (named after the service, unless `database` says otherwise)."""
+    owner, name = f"{service}_owner", database or service
+    for role in (owner, service):
+        known = await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role)
+        verb = "ALTER" if known else "CREATE"
+        await connection.execute(f"{verb} ROLE {_name(role)} LOGIN PASSWORD {_literal(password(role))}")
+    if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
+        await connection.execute(f"GRANT {_name(owner)} TO CURRENT_USER")
+        of = f" TEMPLATE {_name(template)}" if template else ""
+        await connection.execute(f"CREATE DATABASE {_name(name)} OWNER {_name(owner)}{of}")
+    await connection.execute(f"REVOKE ALL ON DATABASE {_name(name)} FROM PUBLIC")
+    await connection.execute(f"GRANT CONNECT, TEMPORARY ON DATABASE {_name(name)} TO {_name(service)}")
+    return Logins(
+        service=service,
+        url=_url(admin_url, service, password(service), name),
+        owner_url=_url(admin_url, owner, password(owner), name),
+    )
+
+
+def migrate(logins: Logins) -> None:
+    """Bring a service's schema up to date, as its owner. Raises Trouble with what the migration said."""
+    done = subprocess.run(
+        [sys.executable, "-m", "libs.service.migrate", logins.service],
+        env={**os.environ, "MIGRATION_DATABASE_URL": logins.owner_url},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        said = (done.stderr or done.stdout).strip()
+        raise Trouble(f"The database of {logins.service} could not be migrated; it said:\n{said}")
+
+
+async def migrate_all(databases: dict[str, Logins]) -> None:
+    """Migrate every service's database, side by side. Raises Trouble."""
+    await asyncio.gather(*(asyncio.to_thread(migrate, logins) for logins in databases.values()))
+
+
+def _url(admin_url: str, role: str, password: str, database: str) -> str:
+    parts = urlsplit(admin_url)
+    place = parts.netloc.rpartition("@")[2]
+    return urlunsplit(
+        (parts.scheme, f"{quote(role)}:{quote(password)}@{place}", f"/{quote(database)}", parts.query, "")
+    )
+
+
+def _place(url: str) -> str:
+    """Host and port alone: an address holds a password."""
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
+def _name(identifier: str) -> str:
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

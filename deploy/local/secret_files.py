@@ -1,0 +1,25 @@
+"""Secrets of a local run: made once, kept in files that only their owner can read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from secrets import token_urlsafe
+
+
+def secret(folder: Path, name: str) -> str:
+    """The secret of that name, made at the first call."""
+    return secret_file(folder, name, lambda: token_urlsafe(24)).read_text()
+
+
+def secret_file(folder: Path, name: str, make: Callable[[], str]) -> Path:
+    """The file that holds a secret, written whole or not at all, mode 0600 in a folder of mode 0700."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = folder / name
+    if not path.exists():
+        draft = folder / f".{name}.{os.getpid()}"
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:  # noqa: PTH123
+            file.write(make())
+        draft.replace(path)
+    return path

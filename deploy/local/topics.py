@@ -1,0 +1,121 @@
+"""Every Kafka topic, in one table: what it is for, how it is divided, how long it is kept, who writes it.
+
+Invariant: a topic exists because it stands here; making them is idempotent, and partitions are for life (a key's order
+would break with their number).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from deploy.local.process import Trouble
+
+ORDERED = 12
+"""Partitions where the key orders: enough for as many copies of a reader, for ever."""
+DAY_MS = 24 * 60 * 60 * 1000
+HOUR_MS = DAY_MS // 24
+
+SERVICES = ("intake", "router", "directory", "recording")
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    name: str
+    written_by: tuple[str, ...]
+    partitions: int = ORDERED
+    cleanup: Literal["delete", "compact"] = "delete"
+    retention_ms: int = -1
+    """-1: for ever."""
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        if self.cleanup == "compact":
+            lag = {"segment.ms": str(6 * HOUR_MS), "max.compaction.lag.ms": str(12 * HOUR_MS)}
+            return {"cleanup.policy": "compact", **lag}
+        settings = {"cleanup.policy": "delete", "retention.ms": str(self.retention_ms), "retention.bytes": "-1"}
+        if self.retention_ms > 0:
+            settings["segment.ms"] = str(HOUR_MS)  # a closed segment is what retention can remove
+        return settings
+
+
+TOPICS = (
+    Topic("hueandcry.contacts", written_by=("intake",)),
+    Topic("hueandcry.routing", written_by=("router",)),
+    Topic("hueandcry.directory", written_by=("directory",), partitions=1),
+    Topic("hueandcry.areas", written_by=("directory",), partitions=1),
+    Topic("hueandcry.recording", written_by=("recording",)),
+    Topic("hueandcry.access", written_by=SERVICES),
+    Topic("hueandcry.keys", written_by=SERVICES, cleanup="compact"),
+    *(Topic(f"hueandcry.deadletter.{group}", written_by=(group,)) for group in SERVICES),
+)
+
+
+def topics_of(force: str) -> tuple[Topic, ...]:
+    """A member force's own two: what its systems may see, and what they answer."""
+    return (
+        Topic(f"hueandcry.force.{force}", written_by=("router",), retention_ms=7 * DAY_MS),
+        Topic(f"hueandcry.force.{force}.inbound", written_by=(f"force-{force}",), retention_ms=7 * DAY_MS),
+    )
+
+
+def all_topics(forces: Iterable[str]) -> list[Topic]:
+    return [*TOPICS, *(topic for force in forces for topic in topics_of(force))]
+
+
+async def create_topics(bootstrap_servers: str, forces: Iterable[str]) -> list[str]:
+    """Make the topics that are missing and return their names.
+
+    Raises Trouble where Kafka cannot be reached, refuses, or has one of them with another number of partitions.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, client_id="hueandcry-topics")
+    try:
+        await admin.start()
+        return await _create_missing(admin, all_topics(forces))
+    except KafkaError as error:
+        raise Trouble(f"Kafka at {bootstrap_servers} did not make the topics: {error}") from error
+    finally:
+        await admin.close()
+
+
+async def _create_missing(admin: AIOKafkaAdminClient, wanted: list[Topic]) -> list[str]:
+    existing = {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics()}
+    for topic in wanted:
+        if existing.get(topic.name, topic.partitions) != topic.partitions:
+            raise Trouble(
+                f"The topic {topic.name} has {existing[topic.name]} partitions and must have {topic.partitions}: "
+                "its keys' order depends on the number, so use another Kafka, or `make reset` for a local one."
+            )
+    missing = [topic for topic in wanted if topic.name not in existing]
+    if not missing:
+        return []
+    answer = await admin.create_topics(
+        # -1 copies: as many as the broker's own default says; aiokafka wants an empty assignment beside it
+        [NewTopic(topic.name, topic.partitions, -1, {}, dict(topic.settings)) for topic in missing]
+    )
+    for name, code, *_ in answer.topic_errors:
+        error = for_code(code)
+        if code and error is not TopicAlreadyExistsError:
+            raise Trouble(f"Kafka did not make the topic {name}: {error.__name__}.")
+    return [topic.name for topic in missing]
+
+
+async def recreate_topics(bootstrap_servers: str, forces: Iterable[str]) -> None:
+    """Empty all topics by removing and making them anew; for tests that share a broker."""
+    forces = list(forces)
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, client_id="hueandcry-topics")
+    await admin.start()
+    try:
+        names = [name for name in await admin.list_topics() if name.startswith("hueandcry.")]
+        if names:
+            await admin.delete_topics(names)
+        while any(name.startswith("hueandcry.") for name in await admin.list_topics()):
+            await asyncio.sleep(0.05)
+    finally:
+        await admin.close()
+    await create_topics(bootstrap_servers, forces)

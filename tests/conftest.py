@@ -1,0 +1,114 @@
+"""The real PostgreSQL and the real Kafka, once a session, on free ports, by the code that `make run` uses.
+
+Both always start: no test is skipped for want of them. What a test writes is its own: it asks for a database of its
+own, and for empty topics.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from secrets import token_hex
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from deploy.local.databases import Logins, make_database, migrate
+from deploy.local.kafka import Kafka
+from deploy.local.postgres import Postgres
+from deploy.local.process import free_port
+from deploy.local.topics import create_topics, recreate_topics
+
+FORCES = ("bedfordshire", "cambridgeshire", "hertfordshire")
+"""Whose topics a test finds."""
+PASSWORD = "only-for-tests"
+
+NewDatabase = Callable[[str], Awaitable[Logins]]
+DatabaseUrl = Callable[[str], Awaitable[str]]
+
+
+@pytest.fixture(scope="session")
+def parts_folder() -> Iterator[Path]:
+    """Where the session's servers keep data and logs; other users may enter it (PostgreSQL does not run as root)."""
+    folder = Path(tempfile.mkdtemp(prefix="hueandcry-tests-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres(parts_folder: Path) -> Iterator[Postgres]:
+    """A PostgreSQL server. `admin_url` is its superuser's address."""
+    server = Postgres(parts_folder / "postgres", free_port(), PASSWORD, parts_folder / "postgres.log")
+    server.start()
+    yield server
+    server.stop()
+    server.forget()
+
+
+@pytest.fixture(scope="session")
+def kafka(parts_folder: Path) -> Iterator[Kafka]:
+    """A Kafka broker without topics. `bootstrap_servers` is its address."""
+    broker = Kafka(parts_folder / "kafka", free_port(), free_port(), parts_folder / "kafka.log")
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+@pytest_asyncio.fixture(scope="session")
+async def topics(kafka: Kafka) -> str:
+    """The broker's address, with every topic there (other tests write to them too)."""
+    await create_topics(kafka.bootstrap_servers, FORCES)
+    return kafka.bootstrap_servers
+
+
+@pytest_asyncio.fixture
+async def empty_topics(kafka: Kafka) -> str:
+    """The broker's address, with every topic there and empty."""
+    await recreate_topics(kafka.bootstrap_servers, FORCES)
+    return kafka.bootstrap_servers
+
+
+@pytest_asyncio.fixture(scope="session")
+async def new_database(postgres: Postgres) -> NewDatabase:
+    """`await new_database("intake")`: an empty database of that service's roles, of the caller's own."""
+
+    async def make(service: str, template: str | None = None) -> Logins:
+        name = f"{service}_{token_hex(4)}"
+        connection = await asyncpg.connect(postgres.admin_url)
+        try:
+            return await make_database(
+                connection, postgres.admin_url, service, lambda _role: PASSWORD, database=name, template=template
+            )
+        finally:
+            await connection.close()
+
+    return make
+
+
+@pytest_asyncio.fixture(scope="session")
+async def database(new_database: Callable[..., Awaitable[Logins]]) -> NewDatabase:
+    """`await database("intake")`: a fresh, migrated database. `url` is the service's login, `owner_url` its owner's."""
+    templates: dict[str, str] = {}
+
+    async def make(service: str) -> Logins:
+        if service not in templates:
+            logins = await new_database(service)
+            migrate(logins)
+            templates[service] = logins.owner_url.rpartition("/")[2]
+        return await new_database(service, templates[service])
+
+    return make
+
+
+@pytest_asyncio.fixture(scope="session")
+async def database_url(database: NewDatabase) -> DatabaseUrl:
+    """`await database_url("intake")`: the service's address of a fresh, migrated database."""
+
+    async def make(service: str) -> str:
+        return (await database(service)).url
+
+    return make
