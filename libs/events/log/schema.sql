@@ -163,7 +163,7 @@ CREATE TABLE reader_stream (
     reader  text    NOT NULL,
     source  text    NOT NULL,
     subject text    NOT NULL,
-    UNIQUE (reader, source, subject)         -- found by what a message carries
+    UNIQUE (reader, subject, source)         -- found by what a message carries; by subject for a replay
 ) WITH (fillfactor = 80);
 
 -- Every event a reader has applied: the same id again is a duplicate, another id under the same version a fork.

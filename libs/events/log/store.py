@@ -120,7 +120,8 @@ async def append(connection: Reader, appends: Sequence[Append]) -> None:
             raise refusal(one, outcome)
 
 
-def _event(row: asyncpg.Record, source: str) -> Event:
+def event_of(row: asyncpg.Record, source: str) -> Event:
+    """A row of `event` as the event it is; the database knows its own source, the row does not say it."""
     return Event(
         id=row["id"],
         type=row["type"],
@@ -141,21 +142,21 @@ def _source(reader: Reader) -> str:
 
 async def load(reader: Reader, subject: str) -> list[Event]:
     """The whole stream in order; empty where there is none. `source` is the database's own (empty on a connection)."""
-    return [_event(row, _source(reader)) for row in await reader.fetch(_LOAD, subject)]
+    return [event_of(row, _source(reader)) for row in await reader.fetch(_LOAD, subject)]
 
 
 async def load_many(reader: Reader, subjects: Sequence[str]) -> dict[str, list[Event]]:
     """Several streams in one round trip, by subject, an empty list for one that is not there."""
     streams: dict[str, list[Event]] = {subject: [] for subject in subjects}
     for row in await reader.fetch(_LOAD_MANY, list(streams)):
-        streams[row["subject"]].append(_event(row, _source(reader)))
+        streams[row["subject"]].append(event_of(row, _source(reader)))
     return streams
 
 
 async def read_after(reader: Reader, position: int, limit: int = 1000) -> list[tuple[int, Event]]:
     """Events after a position, in order, each with its own: to follow one's own database."""
     rows = await reader.fetch(_READ_AFTER, position, limit)
-    return [(row["position"], _event(row, _source(reader))) for row in rows]
+    return [(row["position"], event_of(row, _source(reader))) for row in rows]
 
 
 async def holder(reader: Reader, key: str) -> tuple[str, bytes] | None:

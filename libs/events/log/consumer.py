@@ -1,0 +1,368 @@
+"""A shared reader: Kafka -> handler, at least once on the wire, once in effect.
+
+Invariants
+  * What a batch does, the versions of its streams and the checkpoint are one transaction. The checkpoint moves only
+    from where this copy thought it was, so a copy that has lost a partition and does not know it changes nothing.
+  * No event is skipped. What cannot be applied is parked in that transaction, later events of its subject behind it,
+    for people to see and replay; the dead-letter topic is fed from those rows.
+  * A reader that would park everything stops instead (`park_limit` in a minute), as it does at a fork and where a topic
+    was made anew. One that is given `on_park` goes on: it has a way to do the least that must be done.
+
+Copies of a reader share its partitions as a Kafka group; offsets live in the database, never in Kafka.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.abc import ConsumerRebalanceListener
+from aiokafka.errors import OffsetOutOfRangeError
+
+from libs.events.envelope import Event
+from libs.events.log import held, inbox, kafka, metrics, store
+from libs.events.log.database import TRANSIENT, Connection, Database
+from libs.events.log.errors import Conflict, Stopped
+from libs.events.log.inbox import Message, Sorted, Stream, StreamKey, Why
+from libs.events.log.store import Append
+
+log = structlog.get_logger(__name__)
+
+MAX_RECORDS = 500
+TRIES = 3
+"""How often a batch is tried before its failing events are looked for one subject at a time."""
+TEND_S = 1.0
+"""How often replays, gaps and dead letters are looked at."""
+PARK_WINDOW_S = 60.0
+INTERRUPTIONS: tuple[type[BaseException], ...] = (*TRANSIENT, *kafka.UNREACHABLE)
+AGAIN: tuple[type[BaseException], ...] = (*TRANSIENT, Conflict)
+"""What the same batch may not meet when it is tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """An event that could not be applied, for `on_park`."""
+
+    message: Message
+    error: str
+
+    @property
+    def event(self) -> Event | None:
+        """None where not even the envelope could be read."""
+        return self.message.event
+
+
+_CHECKPOINT = """
+INSERT INTO checkpoint AS c (reader, topic, partition, topic_id, next_offset) VALUES ($1, $2, $3, $4, 0)
+ON CONFLICT (reader, topic, partition) DO UPDATE SET next_offset = c.next_offset
+RETURNING topic_id, next_offset
+"""
+_POSITION = "SELECT next_offset FROM checkpoint WHERE (reader, topic, partition) = ($1, $2, $3)"
+_MOVE = """
+UPDATE checkpoint AS c SET next_offset = k.after
+FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[]) AS k (topic, partition, before, after)
+WHERE (c.reader, c.topic, c.partition, c.next_offset) = ($1, k.topic, k.partition, k.before)
+RETURNING c.partition
+"""
+
+Apply: TypeAlias = Callable[[Connection, Sequence[Event]], Awaitable[Sequence[Append]]]
+OnPark: TypeAlias = Callable[[Connection, Parked], Awaitable[Sequence[Append]]]
+
+
+class _Lost(Exception):
+    """The checkpoint is not where this copy thought: another copy has the partition, or had it meanwhile."""
+
+
+class SharedReader:
+    """Reads topics as one of a group of copies and applies each event once.
+
+    `apply(connection, events)` runs inside the batch's transaction with new events only, each stream's in order. It may
+    run again with the same events after a rollback, so it keeps nothing in memory. It returns at most one Append a
+    subject; they are appended last. Conflict and database errors: the batch is tried again. Any other error: tried
+    three times, then its subject's events are parked.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        topics: Sequence[str],
+        apply: Apply,
+        database: Database,
+        bootstrap_servers: str,
+        on_park: OnPark | None = None,
+        park_limit: int = 20,
+        on_commit: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.name = name
+        self.topics = tuple(topics)
+        self._apply = apply
+        self._database = database
+        self._bootstrap_servers = bootstrap_servers
+        self._on_park = on_park
+        self._park_limit = park_limit
+        self._on_commit = on_commit
+        self._next: dict[TopicPartition, int] = {}
+        self._parked_at: deque[float] = deque()
+        self._trouble: str | None = "the reader has not started"
+
+    def trouble(self) -> str | None:
+        """For readiness: why this reader does not read now, or None."""
+        return self._trouble
+
+    async def run(self) -> None:
+        """Read until cancelled, whatever goes away and comes back. Where it must not go on, stay stopped and say so."""
+        while True:
+            try:
+                await self._read()
+            except Stopped as stopped:
+                self._trouble = f"stopped: {stopped}"
+                metrics.STOPPED.labels(self.name).set(1)
+                log.error("reader_stopped", reader=self.name, reason=str(stopped))
+                await asyncio.Event().wait()
+            except INTERRUPTIONS as error:
+                self._trouble = f"does not read: {type(error).__name__}"
+                log.warning("reader_interrupted", reader=self.name, error=type(error).__name__)
+                await asyncio.sleep(0.5)
+
+    async def _read(self) -> None:
+        consumer = kafka.consumer(self._bootstrap_servers, self.name, group=self.name)
+        self._next.clear()
+        consumer.subscribe(self.topics, listener=_Assignment(self, consumer))
+        await consumer.start()
+        tended = 0.0
+        try:
+            while True:
+                fetched = await consumer.getmany(timeout_ms=200, max_records=MAX_RECORDS)
+                batch = {tp: records for tp, records in fetched.items() if records and tp in self._next}
+                if batch:
+                    await self._apply_until_done(consumer, {tp: [*map(inbox.read, r)] for tp, r in batch.items()})
+                if time.monotonic() - tended > TEND_S:
+                    await self._tend()
+                    tended = time.monotonic()
+        except OffsetOutOfRangeError as error:
+            raise Stopped(f"Kafka no longer has what this reader has not read: {error}") from error
+        finally:
+            with contextlib.suppress(*kafka.UNREACHABLE):
+                await asyncio.wait_for(consumer.stop(), 3)
+
+    async def assigned(self, consumer: AIOKafkaConsumer, partitions: set[TopicPartition]) -> None:
+        """Take each new partition up where the database says this reader has come to."""
+        self._next = {tp: offset for tp, offset in self._next.items() if tp in partitions}
+        ids = await kafka.topic_ids(consumer, self.topics)
+        for tp in sorted(partitions):
+            if tp.topic not in ids:
+                raise OSError(f"the broker does not say which topic {tp.topic} is")
+            row = await self._database.fetchrow(_CHECKPOINT, self.name, tp.topic, tp.partition, ids[tp.topic])
+            if row is None or row["topic_id"] != ids[tp.topic]:
+                raise Stopped(f"{tp.topic} is not the topic this reader has read: it was made anew")
+            self._next[tp] = row["next_offset"]
+            consumer.seek(tp, row["next_offset"])
+        self._trouble = None
+
+    async def _apply_until_done(self, consumer: AIOKafkaConsumer, batch: dict[TopicPartition, list[Message]]) -> None:
+        failures = 0
+        delay = 0.02
+        while True:
+            try:
+                await self._apply_batch(batch, one_by_one=failures >= TRIES)
+            except _Lost:
+                for tp in batch:
+                    if tp in consumer.assignment():
+                        row = await self._database.fetchrow(_POSITION, self.name, tp.topic, tp.partition)
+                        self._next[tp] = row["next_offset"] if row else 0
+                        consumer.seek(tp, self._next[tp])
+                return
+            except AGAIN as error:
+                log.info("batch_again", reader=self.name, error=type(error).__name__)
+                self._trouble = None if isinstance(error, Conflict) else f"cannot write: {type(error).__name__}"
+            except Stopped:
+                raise
+            except Exception as error:
+                failures += 1
+                log.warning("batch_failed", reader=self.name, tries=failures, error=repr(error)[:500])
+                if failures > TRIES:
+                    raise Stopped(f"a batch cannot be applied, nor its bad events be parked: {error!r}") from error
+            else:
+                self._trouble = None
+                self._on_commit()
+                return
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, 1.0)
+
+    async def _apply_batch(self, batch: dict[TopicPartition, list[Message]], *, one_by_one: bool) -> None:
+        messages = [message for records in batch.values() for message in records]
+        async with self._database.transaction() as connection:
+            await self._move_checkpoints(connection, batch)
+            streams = await inbox.lock_streams(connection, self.name, (m.stream for m in messages))
+            await self._take(connection, messages, streams, one_by_one=one_by_one)
+        for tp, records in batch.items():
+            self._next[tp] = records[-1].offset + 1
+
+    async def _move_checkpoints(self, connection: Connection, batch: dict[TopicPartition, list[Message]]) -> None:
+        partitions = sorted(batch)
+        moved = await connection.fetch(
+            _MOVE,
+            self.name,
+            [tp.topic for tp in partitions],
+            [tp.partition for tp in partitions],
+            [self._next[tp] for tp in partitions],
+            [batch[tp][-1].offset + 1 for tp in partitions],
+        )
+        if len(moved) < len(partitions):
+            raise _Lost
+
+    async def _take(
+        self,
+        connection: Connection,
+        messages: Sequence[Message],
+        streams: dict[StreamKey, Stream],
+        *,
+        one_by_one: bool,
+        tries: int = 1,
+    ) -> None:
+        """Apply what is new among the messages, remember everything, append last."""
+        found = inbox.sort_out(messages, streams, await inbox.applied_ids(connection, messages, streams))
+        if found.forks:
+            fork = found.forks[0]
+            raise Stopped(
+                f"fork: version {fork.message.version} of {fork.message.stream} was applied as {fork.applied} and "
+                "comes again as another event; its source was restored from a backup"
+            )
+        parked = [Parked(m, m.error or "") for m, why in found.hold if why == "parked"]
+        if one_by_one:
+            appends = await self._apply_by_subject(connection, found, streams, parked)
+        else:
+            appends = [*await self._apply(connection, [m.event for m in found.new if m.event])] if found.new else []
+        errors = {id(failure.message): failure.error for failure in parked}
+        await inbox.remember(
+            connection,
+            self.name,
+            streams,
+            applied=found.new,
+            unheld=found.unheld,
+            hold=[(m, why, errors.get(id(m))) for m, why in found.hold],
+            tries=tries,
+        )
+        if tries == 1:
+            appends += await self._park(connection, parked)
+        await store.append(connection, appends)
+        metrics.APPLIED.labels(self.name).inc(len(found.new))
+        metrics.DUPLICATES.labels(self.name).inc(found.duplicates)
+
+    async def _apply_by_subject(
+        self, connection: Connection, found: Sorted, streams: dict[StreamKey, Stream], parked: list[Parked]
+    ) -> list[Append]:
+        """Each subject by itself: as many of its events as can be applied; the first that cannot is parked, and the
+        rest of that subject stand behind it."""
+        subjects: dict[str, list[Message]] = {}
+        for message in found.new:
+            subjects.setdefault(message.stream[1], []).append(message)
+        appends: list[Append] = []
+        found.new = []
+        for group in subjects.values():
+            good, made, error = await self._apply_longest(connection, group)
+            found.new += group[:good]
+            appends += made
+            for i, message in enumerate(group[good:]):
+                stream = streams[message.stream]
+                why: Why = "behind" if i else "parked"
+                stream.version = min(stream.version, message.version - 1)
+                stream.held[message.version] = (why, message)
+                found.hold.append((message, why))
+            if good < len(group):
+                parked.append(Parked(group[good], error))
+        return appends
+
+    async def _apply_longest(self, connection: Connection, group: Sequence[Message]) -> tuple[int, list[Append], str]:
+        """Apply the longest beginning of the group that can be applied: how many, their appends, the next one's error.
+
+        Found by halves, each try in a savepoint.
+        """
+        good, bad, count = 0, len(group) + 1, len(group)
+        error = ""
+        while good + 1 < bad:
+            savepoint = connection.transaction()
+            await savepoint.start()
+            try:
+                made = [*await self._apply(connection, [m.event for m in group[:count] if m.event])]
+                for append in made:
+                    store.check(append)
+            except AGAIN:
+                raise
+            except Exception as failure:
+                await savepoint.rollback()
+                bad, error = count, repr(failure)[:2000]
+            else:
+                if count + 1 == bad:
+                    await savepoint.commit()
+                    return count, made, error
+                await savepoint.rollback()
+                good = count
+            count = (good + bad) // 2
+        made = [*await self._apply(connection, [m.event for m in group[:good] if m.event])] if good else []
+        return good, made, error
+
+    async def _park(self, connection: Connection, parked: Sequence[Parked]) -> list[Append]:
+        """Say what is parked, stop where it is too much, do the least that must be done."""
+        now = time.monotonic()
+        appends: list[Append] = []
+        for failure in parked:
+            self._parked_at.append(now)
+            metrics.PARKED.labels(self.name).inc()
+            log.error(
+                "event_parked",
+                reader=self.name,
+                topic=failure.message.topic,
+                partition=failure.message.partition,
+                offset=failure.message.offset,
+                type=failure.event.type if failure.event else None,
+            )
+            if self._on_park is not None:
+                appends += await self._on_park(connection, failure)
+        while self._parked_at and self._parked_at[0] < now - PARK_WINDOW_S:
+            self._parked_at.popleft()
+        if self._on_park is None and len(self._parked_at) > self._park_limit:
+            raise Stopped(f"{len(self._parked_at)} events could not be applied within a minute")
+        return appends
+
+    async def _tend(self) -> None:
+        """Replay what people asked for, feed the dead letters, watch the gaps."""
+        try:
+            await self._replay()
+            await held.feed_dead_letters(self._database, self.name, self._bootstrap_servers)
+            await held.watch(self._database, self.name)
+        except INTERRUPTIONS as error:
+            log.info("tending_interrupted", reader=self.name, error=type(error).__name__)
+
+    async def _replay(self) -> None:
+        for subject in await held.subjects_to_replay(self._database, self.name):
+            try:
+                async with self._database.transaction() as connection:
+                    messages, tries = await held.take_back(connection, self.name, subject)
+                    streams = await inbox.lock_streams(connection, self.name, (m.stream for m in messages))
+                    await self._take(connection, messages, streams, one_by_one=True, tries=tries + 1)
+            except Conflict:
+                continue  # asked for again in a second
+            self._on_commit()
+
+
+class _Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Takes up new partitions where the database says, before anything of them is fetched."""
+
+    def __init__(self, reader: SharedReader, consumer: AIOKafkaConsumer) -> None:
+        self._reader = reader
+        self._consumer = consumer
+
+    async def on_partitions_revoked(self, revoked: list[TopicPartition]) -> None:
+        """Nothing: a batch under way finds its checkpoint moved if another copy was quicker."""
+
+    async def on_partitions_assigned(self, assigned: list[TopicPartition]) -> None:
+        await self._reader.assigned(self._consumer, set(assigned))

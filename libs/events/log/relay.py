@@ -1,0 +1,169 @@
+"""Committed, then published: carries a database's events to Kafka, in order.
+
+Invariants
+  * One relay a database: a session-level advisory lock. Its copies stand by.
+  * Position after position: an event is sent when all before it were read, and the position moves when Kafka has
+    acknowledged. After a crash some events are sent again; none is left out.
+  * A relay that was paused and wakes may send old events after newer ones: readers tell duplicates by version and id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+
+import asyncpg
+import structlog
+from aiokafka import AIOKafkaProducer
+
+from libs.events.envelope import Event, to_headers
+from libs.events.log import kafka, metrics
+from libs.events.log.database import CONNECT_TIMEOUT_S, UNREACHABLE
+from libs.events.log.store import event_of
+from libs.events.types import BY_TYPE
+
+log = structlog.get_logger(__name__)
+
+POLL_S = 0.05
+"""How often an idle relay looks for what another copy has committed; what its own copy commits wakes it."""
+STANDBY_S = 0.5
+BATCH = 2000
+
+
+class UnknownTopic(Exception):
+    """An event of a type this copy does not know: a newer copy wrote it, and must publish it."""
+
+
+INTERRUPTIONS: tuple[type[BaseException], ...] = (*UNREACHABLE, *kafka.UNREACHABLE, UnknownTopic)
+
+_LOCK = "SELECT pg_try_advisory_lock(1285, 1)"
+_POSITION = "SELECT position FROM relay"
+_ADVANCE = "UPDATE relay SET position = $1 WHERE position < $1"
+_NEXT = """
+SELECT position, version, time, id, causation_id, subject, type, force, traceparent, data
+FROM event WHERE position > $1 ORDER BY position LIMIT $2
+"""
+
+
+class Relay:
+    """Publishes one database's events. Run one in each copy; one of them works, the others stand by."""
+
+    def __init__(self, dsn: str, *, bootstrap_servers: str, source: str) -> None:
+        self._dsn = dsn
+        self._bootstrap_servers = bootstrap_servers
+        self._source = source
+        self._wake = asyncio.Event()
+        self._trouble: str | None = "the relay has not started"
+
+    def wake(self) -> None:
+        """Something was committed in this copy."""
+        self._wake.set()
+
+    def trouble(self) -> str | None:
+        """For readiness: why nothing is published now, or None. A copy that stands by is well."""
+        return self._trouble
+
+    async def run(self) -> None:
+        """Publish until cancelled, whatever goes away and comes back."""
+        while True:
+            try:
+                await self._stand_by_then_publish()
+            except INTERRUPTIONS as error:
+                self._trouble = f"nothing is published: {type(error).__name__}: {error}"
+                log.warning("relay_interrupted", error=type(error).__name__, source=self._source)
+            finally:
+                metrics.RELAY_HOLDS_LOCK.set(0)
+            await asyncio.sleep(STANDBY_S)
+
+    async def _stand_by_then_publish(self) -> None:
+        connection = await asyncpg.connect(
+            self._dsn,
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=10,
+            server_settings={
+                "tcp_keepalives_idle": "1",
+                "tcp_keepalives_interval": "1",
+                "tcp_keepalives_count": "3",
+                "synchronous_commit": "off",  # a position lost in a crash is events sent again
+                "application_name": f"relay {self._source}",
+            },
+        )
+        try:
+            while not await connection.fetchval(_LOCK):
+                self._trouble = None
+                await asyncio.sleep(STANDBY_S)
+            producer = kafka.producer(self._bootstrap_servers, f"relay{self._source}")
+            await producer.start()
+            try:
+                metrics.RELAY_HOLDS_LOCK.set(1)
+                self._trouble = None
+                await self._publish(connection, producer)
+            finally:
+                # Sent and not acknowledged: the next holder of the lock sends it again.
+                with contextlib.suppress(*kafka.UNREACHABLE):
+                    await asyncio.wait_for(producer.stop(), 2)
+        finally:
+            connection.terminate()
+
+    async def _publish(self, connection: asyncpg.Connection[asyncpg.Record], producer: AIOKafkaProducer) -> None:
+        position: int = await connection.fetchval(_POSITION)
+        while True:
+            self._wake.clear()
+            rows = await connection.fetch(_NEXT, position, BATCH)
+            if not rows:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(POLL_S):
+                        await self._wake.wait()
+                continue
+            await self._send(producer, [event_of(row, self._source) for row in rows])
+            position = rows[-1]["position"]
+            await connection.execute(_ADVANCE, position)
+            metrics.RELAYED.inc(len(rows))
+            metrics.RELAY_POSITION.set(position)
+
+    async def _send(self, producer: AIOKafkaProducer, events: list[Event]) -> None:
+        """Send in order within each partition, and wait for every acknowledgement."""
+        partitions = await self._by_partition(producer, events)
+        acknowledgements = [
+            await producer.send_batch(batch, topic, partition=partition)
+            for (topic, partition), messages in partitions.items()
+            for batch in _batches(producer, messages)
+        ]
+        await asyncio.gather(*acknowledgements)
+
+    async def _by_partition(
+        self, producer: AIOKafkaProducer, events: list[Event]
+    ) -> dict[tuple[str, int], list[Event]]:
+        grouped: dict[tuple[str, int], list[Event]] = {}
+        counts: dict[str, int] = {}
+        for event in events:
+            try:
+                topic = BY_TYPE[event.type].TOPIC
+            except KeyError:
+                raise UnknownTopic(event.type) from None
+            if topic not in counts:
+                counts[topic] = len(await producer.partitions_for(topic))
+            partition = kafka.partition_of(event.subject.encode(), counts[topic])
+            grouped.setdefault((topic, partition), []).append(event)
+        return grouped
+
+
+def _batches(producer: AIOKafkaProducer, events: list[Event]) -> Iterator[object]:
+    batch = producer.create_batch()
+    for event in events:
+        message = {
+            "timestamp": int(event.time.timestamp() * 1000),
+            "key": event.subject.encode(),
+            "value": event.data,
+            "headers": to_headers(event),
+        }
+        if batch.append(**message) is None:
+            batch.close()
+            yield batch
+            batch = producer.create_batch()
+            if batch.append(**message) is None:
+                raise ValueError(f"{event.id} is larger than a batch")
+    if batch.record_count():
+        batch.close()
+        yield batch
