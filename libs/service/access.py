@@ -1,0 +1,117 @@
+"""Who may do what: one table for all four services.
+
+`allow(operation_id)` guards an operation by its row here; `check_complete(app)` names operations without one, and
+`libs.service.run` refuses to start then. The documents' "Who may call" is made from the same rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+from fastapi.dependencies.models import Dependant
+from fastapi.openapi.models import HTTPBearer
+from fastapi.routing import APIRoute, iter_route_contexts
+from fastapi.security.base import SecurityBase
+from starlette.requests import Request
+
+from libs.service import metrics, tokens
+from libs.service.caller import ROLES, Caller
+from libs.service.problem import Forbidden
+
+__all__ = ["ACCESS", "OPEN", "ROLES", "Allow", "Caller", "Rule", "allow", "check_complete"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Who may call an operation, and what of it they see."""
+
+    roles: Collection[str]
+    scope: str
+    """A sentence on the force scope, for the documents: the operation itself applies it."""
+
+    def __post_init__(self) -> None:
+        unknown = set(self.roles) - ROLES
+        if unknown or not self.roles:
+            raise ValueError(f"a rule needs roles, and knows of none called {', '.join(sorted(unknown)) or '(empty)'}")
+
+
+ACCESS: dict[str, Rule] = {
+    # intake
+    # router
+    # directory
+    # recording
+    # every service (libs.service.parked)
+    "list_parked": Rule(["administrator"], "Parked events of this service, of every force; no personal data is shown."),
+    "replay_parked": Rule(["administrator"], "Parked events of this service, of every force."),
+}
+
+OPEN = frozenset({"healthz", "readyz", "metrics", "docs", "docs_asset", "openapi"})
+"""What anybody may see: health, metrics and documents."""
+
+
+class Allow(SecurityBase):
+    """The guard of one operation, and its entry in the OpenAPI document: a bearer token whose roles may call it."""
+
+    def __init__(self, operation_id: str) -> None:
+        self.operation_id = operation_id
+        self.model = HTTPBearer(bearerFormat="JWT", description="A JWT of the issuer this service is set to believe.")
+        self.scheme_name = "bearer"
+
+    async def __call__(self, request: Request) -> Caller:
+        caller = await authenticate(request)
+        rule = ACCESS.get(self.operation_id)
+        allowed = rule.roles if rule else ()
+        if caller.roles.isdisjoint(allowed):
+            metrics.TOKENS_REFUSED.labels("role").inc()
+            raise Forbidden(f"This needs one of the roles: {', '.join(allowed)}.", roles=list(allowed))
+        return caller
+
+
+def allow(operation_id: str) -> Allow:
+    """A FastAPI dependency: the Caller, where its roles may call the operation.
+
+    Raises Unauthenticated (401) saying what is wrong with the token, Forbidden (403) naming the roles that may,
+    Unavailable (503) while tokens cannot be checked.
+    """
+    return Allow(operation_id)
+
+
+async def authenticate(request: Request) -> Caller:
+    """The Caller of a request, whatever its roles."""
+    given = request.headers.getlist("authorization")
+    if not given:
+        raise tokens.missing("A bearer token is required: Authorization: Bearer <token>.")
+    if len(given) > 1:
+        raise tokens.refused("malformed", "There is more than one Authorization header.")
+    scheme, _, token = given[0].partition(" ")
+    token = token.strip()
+    if scheme.lower() != "bearer" or not token:
+        raise tokens.missing("The Authorization header must be: Bearer <token>.")
+    verifier: tokens.Verifier = request.app.state.verifier
+    return await verifier.caller(token)
+
+
+def check_complete(app: FastAPI) -> list[str]:
+    """What is wrong with the table for this application, a sentence each; empty when all is guarded."""
+    wrong = []
+    for context in iter_route_contexts(app.routes):
+        route = context.original_route
+        name = str(getattr(route, "name", None) or route)
+        if name in OPEN:
+            continue
+        if name not in ACCESS:
+            wrong.append(f"{name} has no row in libs.service.access.ACCESS")
+        guards = set(_guards(route.dependant)) if isinstance(route, APIRoute) else set()
+        if name not in guards:
+            wrong.append(f"{name} does not depend on allow({name!r})")
+        wrong += [f"{name} depends on allow({other!r})" for other in sorted(guards - {name})]
+    return wrong
+
+
+def _guards(dependant: Dependant) -> Iterator[str]:
+    if isinstance(dependant.call, Allow):
+        yield dependant.call.operation_id
+    for inner in dependant.dependencies:
+        yield from _guards(inner)

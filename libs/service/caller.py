@@ -1,0 +1,38 @@
+"""Who calls: what a verified token says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ROLES = frozenset(
+    {
+        "gateway",  # a telephony gateway or an online channel: brings contacts
+        "handler",  # takes contacts from the queues
+        "supervisor",  # sees and steers the queues
+        "recorder",  # records incidents and crimes
+        "registrar",  # the force crime registrar: the last word on crime or no crime
+        "auditor",  # reads the audit ledger
+        "data-protection",  # erasure, and who read what
+        "finance",  # what is shared under the agreement
+        "administrator",  # the alliance's configuration, parked events
+        "partner",  # another force's system
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A token's claims, as far as we know them: roles we do not know are gone."""
+
+    subject: str
+    roles: frozenset[str]
+    forces: frozenset[str]
+    """Force ids: whose contacts the caller may see."""
+    site: str | None = None
+    """Where the caller sits: the answering site of what it answers."""
+    alliance: bool = False
+    """May see what is not any force's: the alliance's default queue."""
+
+    def sees(self, force: str | None) -> bool:
+        """Whether what belongs to `force` may be shown; None belongs to the alliance itself."""
+        return self.alliance if force is None else force in self.forces
