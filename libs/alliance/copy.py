@@ -1,0 +1,171 @@
+"""A process's own copy of the directory, followed on Kafka.
+
+Invariants
+  * Nobody decides from half a picture: `current` is None until the directory's topic has been read to its end once.
+  * The areas in use are always one whole generation. A new one is read in a thread, and taken over in one step.
+  * With Kafka or the directory away the copy goes on as it is, and says how old it is.
+
+Chunks are kept for the next generation, which names most of them again. One that only a past generation named is let
+go; should a later generation name it after all, the areas are read from the start again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+
+import structlog
+
+from libs.alliance.generations import Damaged, Shelf, read_atlas
+from libs.alliance.state import NOTHING_KNOWN, Alliance, evolve
+from libs.events.envelope import Event, Malformed, UnknownType
+from libs.events.log.own_reader import OwnReader
+from libs.events.types import Fact
+from libs.events.types.directory import AREAS_TOPIC, TOPIC, AreaChunkPublished, BoundariesActivated
+
+log = structlog.get_logger(__name__)
+
+PATIENCE_S = 10.0
+"""From the announcement of a generation until it is a trouble that it is not in use."""
+
+
+class AllianceCopy:
+    """Run `run()` for as long as the process lives; read `current` whenever a decision is made."""
+
+    def __init__(self, *, name: str, bootstrap_servers: str) -> None:
+        self._name = name
+        self._bootstrap_servers = bootstrap_servers
+        self._alliance = NOTHING_KNOWN
+        self._whole = False
+        self._shelf = Shelf()
+        self._in_use: BoundariesActivated | None = None
+        self._unreadable: BoundariesActivated | None = None
+        self._announced_at = 0.0
+        self._changed = asyncio.Event()
+        self._reread = asyncio.Event()
+        self._became_ready = asyncio.Event()
+        self._directory = self._reader("directory", TOPIC)
+
+    @property
+    def current(self) -> Alliance | None:
+        """The latest picture; None until there is a whole one. Its `atlas` may still be None: see `ready`."""
+        return self._alliance if self._whole and self._alliance.defined is not None else None
+
+    def ready(self) -> bool:
+        """True from when everything is here that a decision needs: alliance, default queue, boundaries."""
+        alliance = self.current
+        return alliance is not None and alliance.default_queue is not None and alliance.atlas is not None
+
+    async def until_ready(self) -> None:
+        await self._became_ready.wait()
+
+    def age_s(self) -> float:
+        """Seconds since this copy last knew that it had all of the directory. Infinite before the first time."""
+        return self._directory.age_s() if self._whole else float("inf")
+
+    def trouble(self) -> str | None:
+        """For readiness and operators: what this copy lacks, or None. New boundaries may take `PATIENCE_S` to come."""
+        if (why := self._directory.trouble()) is not None:
+            return f"the copy of the directory {why}"
+        if self.current is None:
+            return "the directory has not been read yet, or holds no alliance"
+        if self._alliance.default_queue is None:
+            return "the alliance's default queue is not known"
+        announced = self._alliance.boundaries
+        if announced is None:
+            return "no boundaries are known"
+        if announced == self._unreadable:
+            return f"the boundaries {announced.generation} cannot be read"
+        if announced == self._in_use or (self.ready() and time.monotonic() - self._announced_at < PATIENCE_S):
+            return None
+        missing = len(self._shelf.missing(announced))
+        return f"the boundaries {announced.generation} are not in use yet; {missing} of their pieces are missing"
+
+    async def run(self) -> None:
+        """Follow until cancelled. Raises what a reader raises; run again, it goes on where it was."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._directory.run())
+            tasks.create_task(self._follow_areas())
+            tasks.create_task(self._take_over())
+
+    def _reader(self, what: str, topic: str) -> OwnReader:
+        return OwnReader(
+            name=f"{self._name}.{what}",
+            topics=[topic],
+            on_event=self.apply,
+            bootstrap_servers=self._bootstrap_servers,
+            from_start=True,
+        )
+
+    async def _follow_areas(self) -> None:
+        """Read the areas, from the start again whenever `_reread` is set."""
+        await self._directory.caught_up.wait()
+        self._whole = True
+        if self._alliance.boundaries is not None:
+            self._shelf.settle(*filter(None, (self._alliance.boundaries, self._in_use)))
+        self._changed.set()
+        while True:
+            self._reread.clear()
+            reading = asyncio.ensure_future(self._reader("areas", AREAS_TOPIC).run())
+            asked = asyncio.ensure_future(self._reread.wait())
+            try:
+                await asyncio.wait((reading, asked), return_when=asyncio.FIRST_COMPLETED)
+                if reading.done():
+                    reading.result()
+            finally:
+                asked.cancel()
+                reading.cancel()
+                await asyncio.gather(reading, asked, return_exceptions=True)
+
+    def apply(self, event: Event) -> None:
+        """Take in one event of either topic; one that cannot be read is counted and changes nothing."""
+        fact: Fact | None = None
+        try:
+            fact = event.fact
+        except UnknownType:
+            log.info("directory_event_unknown", type=event.type)
+        except Malformed as error:
+            log.error("directory_event_malformed", event=str(event.id), type=event.type, error=str(error))
+        if isinstance(fact, AreaChunkPublished):
+            self._put_on_shelf(fact)
+        else:
+            self._alliance = evolve(self._alliance, fact)
+            if isinstance(fact, BoundariesActivated):
+                self._shelf.announce(fact)
+                self._announced_at = time.monotonic()
+        self._changed.set()
+
+    def _put_on_shelf(self, chunk: AreaChunkPublished) -> None:
+        try:
+            self._shelf.add(chunk)
+        except Damaged:
+            log.error("area_chunk_damaged", sha256=chunk.sha256)
+
+    async def _take_over(self) -> None:
+        """Whenever the announced generation is whole and not in use, read it and put it to use."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            announced = self._alliance.boundaries
+            if self._whole and announced is not None and announced not in (self._in_use, self._unreadable):
+                missing = self._shelf.missing(announced)
+                if not missing:
+                    await self._read(announced)
+                elif self._shelf.expect_again(missing):
+                    self._reread.set()
+            if self.ready():
+                self._became_ready.set()
+
+    async def _read(self, boundaries: BoundariesActivated) -> None:
+        try:
+            atlas = await asyncio.to_thread(read_atlas, boundaries, self._shelf.chunks(boundaries))
+        except Exception as error:  # whatever is wrong with them, the areas in use stay in use
+            log.error("boundaries_unreadable", generation=boundaries.generation, error=str(error))
+            self._unreadable = boundaries
+            return
+        self._alliance = replace(self._alliance, atlas=atlas)
+        self._in_use = boundaries
+        self._shelf.settle(boundaries, self._alliance.boundaries or boundaries)
+        self._changed.set()  # another may have been announced meanwhile
+        log.info("boundaries_in_use", generation=boundaries.generation)
