@@ -1,0 +1,124 @@
+"""Areas cut into a quadtree's leaves: which area holds a point, and how much of each lies within a polygon.
+
+Invariant: the pieces of an area do not overlap and make up the area; a leaf that one area fills has no geometry.
+"""
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+import shapely
+
+MAX_CORNERS = 128
+"""A leaf with more corners than this is cut again."""
+MIN_LEAF_M = 125.0
+"""A leaf this small is not cut further, however many corners it has."""
+MAX_LEAF_M = 8_192.0
+"""So that no piece is much larger than the shapes it is cut with."""
+AREAL = (3, 6)
+"""Geometry types with an area: polygon, multipolygon."""
+
+
+class Leaf:
+    """A square: either `filled` by these areas alone, or with pieces to be asked one by one."""
+
+    __slots__ = ("filled", "pieces")
+
+    def __init__(self, filled: tuple[int, ...], pieces: tuple[tuple[int, shapely.Geometry], ...]):
+        self.filled = filled
+        self.pieces = pieces
+
+
+_EMPTY = Leaf((), ())
+Node: TypeAlias = "Leaf | tuple[float, float, tuple[Node, Node, Node, Node]]"
+"""An inner node: the middle's easting and northing, and its south-west, south-east, north-west, north-east quarters."""
+
+
+class Quadtree:
+    """Immutable once built."""
+
+    def __init__(self, areas: Sequence[shapely.Geometry]):
+        self._pieces: list[shapely.Geometry] = []
+        self._owners: list[int] = []
+        west, south, east, north = shapely.total_bounds(np.array(areas, dtype=object)) if areas else (0, 0, 1, 1)
+        side = MIN_LEAF_M
+        while side < max(east - west, north - south):
+            side *= 2.0
+        self._west, self._south, self._side = float(np.floor(west)), float(np.floor(south)), side + 1.0
+        self._root = self._cut(self._west, self._south, self._side, list(enumerate(areas)))
+        self._sizes = shapely.area(self._pieces)
+        self._index = shapely.STRtree(self._pieces)
+        self._owner_of = np.array(self._owners, dtype=np.int64)
+
+    def owners(self, easting: float, northing: float) -> tuple[int, ...]:
+        """The areas that hold the point; on a shared edge, all that share it."""
+        if not (0.0 <= easting - self._west <= self._side and 0.0 <= northing - self._south <= self._side):
+            return ()
+        node = self._root
+        while isinstance(node, tuple):
+            node = node[2][(easting >= node[0]) + 2 * (northing >= node[1])]
+        if not node.pieces:
+            return node.filled
+        inside = tuple(owner for owner, piece in node.pieces if shapely.intersects_xy(piece, easting, northing))
+        return node.filled + inside if node.filled else inside
+
+    def areas_within(self, polygon: shapely.Geometry) -> dict[int, float]:
+        """How many square metres of each area lie within the polygon; areas without any are left out."""
+        shapely.prepare(polygon)
+        hits = self._index.query(polygon, predicate="intersects")
+        if not len(hits):
+            return {}
+        pieces = self._index.geometries[hits]
+        sizes = self._sizes[hits].copy()
+        cut = ~shapely.contains_properly(polygon, pieces)
+        sizes[cut] = shapely.area(shapely.intersection(pieces[cut], polygon))
+        shares = np.bincount(self._owner_of[hits], weights=sizes)
+        return {owner: float(shares[owner]) for owner in np.flatnonzero(shares).tolist()}
+
+    def _cut(self, west: float, south: float, side: float, areas: list[tuple[int, shapely.Geometry]]) -> Node:
+        if not areas:
+            return _EMPTY
+        whole = side * side
+        filled = [owner for owner, area in areas if shapely.area(area) >= whole * (1.0 - 1e-12)]
+        corners = sum(shapely.get_num_coordinates(area) for owner, area in areas if owner not in filled)
+        if side <= MAX_LEAF_M and (corners <= MAX_CORNERS or side <= MIN_LEAF_M):
+            pieces = tuple((owner, area) for owner, area in areas if owner not in filled)
+            for _, piece in pieces:
+                shapely.prepare(piece)
+            self._keep(filled, shapely.box(west, south, west + side, south + side), pieces)
+            return Leaf(tuple(filled), pieces)
+        half = side / 2.0
+        middle_east, middle_north = west + half, south + half
+        quarters = (
+            self._cut(west, south, half, _clipped(areas, west, south, half)),
+            self._cut(middle_east, south, half, _clipped(areas, middle_east, south, half)),
+            self._cut(west, middle_north, half, _clipped(areas, west, middle_north, half)),
+            self._cut(middle_east, middle_north, half, _clipped(areas, middle_east, middle_north, half)),
+        )
+        return (middle_east, middle_north, quarters)
+
+    def _keep(
+        self, filled: list[int], square: shapely.Geometry, pieces: tuple[tuple[int, shapely.Geometry], ...]
+    ) -> None:
+        for owner in filled:
+            self._owners.append(owner)
+            self._pieces.append(square)
+        for owner, piece in pieces:
+            self._owners.append(owner)
+            self._pieces.append(piece)
+
+
+def _clipped(
+    areas: list[tuple[int, shapely.Geometry]], west: float, south: float, side: float
+) -> list[tuple[int, shapely.Geometry]]:
+    kept = []
+    for owner, area in areas:
+        part = shapely.clip_by_rect(area, west, south, west + side, south + side)
+        if shapely.area(part) <= 0.0:
+            continue
+        if shapely.get_type_id(part) not in AREAL or not shapely.is_valid(part):
+            # Clipping is fast and now and then wrong; the overlay is right and three times slower.
+            part = shapely.intersection(area, shapely.box(west, south, west + side, south + side))
+            part = shapely.multipolygons([p for p in shapely.get_parts(part) if shapely.get_type_id(p) == 3])
+        kept.append((owner, part))
+    return kept
