@@ -37,8 +37,20 @@ class Rule:
             raise ValueError(f"a rule needs roles, and knows of none called {', '.join(sorted(unknown)) or '(empty)'}")
 
 
+_OF_THEIRS = (
+    "A gateway: what it brought itself. Everybody else: what was presented to, or is owned by, a force of theirs; what "
+    "neither is known of, with the claim `alliance`."
+)
+
 ACCESS: dict[str, Rule] = {
     # intake
+    "receive_telephone": Rule(["gateway"], "None: a contact is taken for whichever force it is."),
+    "receive_web": Rule(["gateway"], "None: a contact is taken for whichever force it is."),
+    "receive_online": Rule(["gateway"], "None: a contact is taken for whichever force it is."),
+    "add_location": Rule(["gateway", "handler", "supervisor"], _OF_THEIRS),
+    "add_message": Rule(["gateway", "handler", "supervisor"], _OF_THEIRS),
+    "end_contact": Rule(["gateway", "handler", "supervisor"], _OF_THEIRS),
+    "show_contact": Rule(["gateway", "handler", "supervisor", "recorder", "registrar"], _OF_THEIRS),
     # router
     # directory
     # recording

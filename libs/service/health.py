@@ -34,24 +34,36 @@ class Health:
 
     def __init__(self) -> None:
         self._checks: dict[str, Check] = {}
+        self._required: set[str] = set()
         self._missing: dict[str, str] = {}
         self._checked_at = -CACHE_S
         self._checking = asyncio.Lock()
         self.router = _router(self)
 
-    def add(self, name: str, check: Check) -> None:
-        """Ask `check` for readiness under `name`. A check that raises, or takes over two seconds, is missing too."""
+    def add(self, name: str, check: Check, *, required: bool = True) -> None:
+        """Ask `check` for readiness under `name`. A check that raises, or takes over two seconds, is missing too.
+
+        Without what is not `required` the service does its work all the same, and says that it is degraded.
+        """
         self._checks[name] = check
+        (self._required.add if required else self._required.discard)(name)
 
     async def missing(self) -> dict[str, str]:
-        """What is missing now, by name."""
+        """What the service cannot do without and is missing now, by name."""
+        return {name: text for name, text in (await self.wanting()).items() if self.requires(name)}
+
+    def requires(self, name: str) -> bool:
+        return name in self._required
+
+    async def wanting(self) -> dict[str, str]:
+        """All that is missing now, by name, required or not."""
         async with self._checking:
             if time.monotonic() - self._checked_at >= CACHE_S:
                 names = list(self._checks)
                 found = await asyncio.gather(*(self._ask(name) for name in names))
                 self._missing = {name: text for name, text in zip(names, found, strict=True) if text is not None}
                 self._checked_at = time.monotonic()
-                metrics.READY.set(not self._missing)
+                metrics.READY.set(self._required.isdisjoint(self._missing))
             return self._missing
 
     async def _ask(self, name: str) -> str | None:
@@ -82,15 +94,22 @@ def _router(health: Health) -> APIRouter:
     @router.get(
         "/readyz",
         summary="Whether it can do its work, and what is missing for that",
-        responses=_document("It can.", 200) | _document("It cannot: `missing` names each part and what it lacks.", 503),
+        responses=_document("It can; `degraded` names what is missing all the same.", 200)
+        | _document("It cannot: `missing` names each part and what it lacks.", 503),
     )
     async def readyz() -> Response:
-        missing = await health.missing()
-        if not missing:
-            return _json(200, {"status": "ready"})
-        parts = [{"name": name, "detail": detail} for name, detail in sorted(missing.items())]
-        response = _json(503, {"status": "not ready", "missing": parts})
-        response.headers["Retry-After"] = "1"
+        wanting = await health.wanting()
+        parts = [{"name": name, "detail": detail} for name, detail in sorted(wanting.items())]
+        missing = [part for part in parts if health.requires(part["name"])]
+        degraded = [part for part in parts if not health.requires(part["name"])]
+        document: dict[str, Any] = {"status": "not ready" if missing else "ready"}
+        if missing:
+            document["missing"] = missing
+        if degraded:
+            document["degraded"] = degraded
+        response = _json(503 if missing else 200, document)
+        if missing:
+            response.headers["Retry-After"] = "1"
         return response
 
     @router.get(
@@ -106,19 +125,17 @@ def _router(health: Health) -> APIRouter:
 
 
 def _document(description: str, status: int) -> dict[int | str, dict[str, Any]]:
+    parts: dict[str, Any] = {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "required": ["name", "detail"],
+            "properties": {"name": {"type": "string"}, "detail": {"type": "string"}},
+        },
+    }
     schema: dict[str, Any] = {
         "type": "object",
         "required": ["status"],
-        "properties": {
-            "status": {"type": "string"},
-            "missing": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "required": ["name", "detail"],
-                    "properties": {"name": {"type": "string"}, "detail": {"type": "string"}},
-                },
-            },
-        },
+        "properties": {"status": {"type": "string"}, "missing": parts, "degraded": parts},
     }
     return {status: {"description": description, "content": {"application/json": {"schema": schema}}}}
