@@ -16,7 +16,7 @@ from libs.events.envelope import HEADERS_BYTES, MAX_EVENT_BYTES, Event
 from libs.events.log.database import Connection, Database
 from libs.events.log.errors import ClaimTaken, Conflict, EventTooLarge
 
-Reader: TypeAlias = Database | Connection
+Reader: TypeAlias = "Database | Connection"
 
 
 class Claim(NamedTuple):
