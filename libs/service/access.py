@@ -41,6 +41,12 @@ _OF_THEIRS = (
     "A gateway: what it brought itself. Everybody else: what was presented to, or is owned by, a force of theirs; what "
     "neither is known of, with the claim `alliance`."
 )
+_NOTHING_PERSONAL = "Whatever the token's forces: it is the alliance's, and nothing in it is personal."
+_QUEUES = "Queues of the token's forces; the alliance's own with the claim `alliance`."
+_ROUTED = (
+    "What is owned by, presented to or answered for a force of theirs, or in their own hands; what waits in the "
+    "alliance's own queues with the claim `alliance`."
+)
 
 ACCESS: dict[str, Rule] = {
     # intake
@@ -52,7 +58,21 @@ ACCESS: dict[str, Rule] = {
     "end_contact": Rule(["gateway", "handler", "supervisor"], _OF_THEIRS),
     "show_contact": Rule(["gateway", "handler", "supervisor", "recorder", "registrar"], _OF_THEIRS),
     # router
+    "list_queues": Rule(["handler", "recorder", "supervisor", "administrator"], _QUEUES),
+    "show_queue": Rule(["handler", "recorder", "supervisor"], _QUEUES),
+    "claim_next": Rule(["handler", "recorder", "supervisor"], _QUEUES),
+    "show_routing": Rule(["handler", "recorder", "supervisor", "registrar", "auditor"], _ROUTED),
+    "release_contact": Rule(["handler", "recorder", "supervisor"], _ROUTED),
+    "confirm_owner": Rule(["handler", "recorder", "supervisor"], _ROUTED),
     # directory
+    "get_alliance": Rule(sorted(ROLES), _NOTHING_PERSONAL),
+    "list_forces": Rule(sorted(ROLES), _NOTHING_PERSONAL),
+    "get_force": Rule(sorted(ROLES), _NOTHING_PERSONAL),
+    "list_sites": Rule(sorted(ROLES), _NOTHING_PERSONAL),
+    "list_queue_definitions": Rule(sorted(ROLES), _NOTHING_PERSONAL),
+    "list_lines": Rule(["gateway", "supervisor", "auditor", "administrator"], _NOTHING_PERSONAL),
+    "get_boundaries": Rule(sorted(ROLES), _NOTHING_PERSONAL),
+    "locate": Rule(sorted(ROLES), "The place asked for is neither kept nor logged. " + _NOTHING_PERSONAL),
     # recording
     # every service (libs.service.parked)
     "list_parked": Rule(["administrator"], "Parked events of this service, of every force; no personal data is shown."),

@@ -1,0 +1,5 @@
+"""Alembic's entry: everything is in `libs.service.migrate`."""
+
+from libs.service.migrate import run_environment
+
+run_environment()
