@@ -1,0 +1,295 @@
+"""The router's REST API: queues as they are, taking and giving back contacts, and where a contact is.
+
+Everything is shown within the caller's forces; a contact or queue outside of them is not there (404).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, TypeAlias
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header, Path, Query
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+from starlette.requests import Request
+from starlette.responses import Response
+
+from libs.alliance import NOTHING_KNOWN, Alliance
+from libs.alliance.copy import AllianceCopy
+from libs.events.log.database import Database
+from libs.events.log.store import load
+from libs.service.access import allow
+from libs.service.caller import Caller
+from libs.service.problem import (
+    Conflicting,
+    Fault,
+    Forbidden,
+    IdempotencyMismatch,
+    Invalid,
+    NotFound,
+    Unavailable,
+    responses,
+)
+from services.router import entries, handlers, queue
+from services.router.answers import (
+    ContactRouting,
+    ContactTaken,
+    Cursor,
+    QueueEntry,
+    QueuePage,
+    QueueState,
+    QueueStates,
+    ReleaseReason,
+    RoutingState,
+)
+from services.router.contact import fold
+from services.router.entries import Length, Place
+from services.router.handlers import OnCommit, Taker
+
+FIRST = Place(-(2**31), datetime(1, 1, 2, tzinfo=UTC), "")
+"""Before every place in a queue."""
+SLUG = r"^[a-z0-9][a-z0-9-]*$"
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What the API works with; stands in `app.state.desk`."""
+
+    database: Database
+    directory: AllianceCopy
+    on_commit: OnCommit
+
+    @property
+    def alliance(self) -> Alliance:
+        return self.directory.current or NOTHING_KNOWN
+
+    @property
+    def directory_age_s(self) -> float:
+        age = self.directory.age_s()
+        if age == float("inf"):
+            raise Unavailable("The directory has not been read yet.")
+        return round(age, 3)
+
+
+def _desk(request: Request) -> Desk:
+    desk: Desk = request.app.state.desk
+    return desk
+
+
+AtDesk: TypeAlias = Annotated[Desk, Depends(_desk)]
+ContactId: TypeAlias = Annotated[UUID, Path(description="The contact's id.")]
+QueueId: TypeAlias = Annotated[str, Path(description="The queue's id.", max_length=128, pattern=SLUG)]
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid")
+
+
+class ClaimBody(Body):
+    answering_force: str | None = None
+    """For which of the caller's forces the contact is answered; left out: the caller's only force, if it has one."""
+
+
+class ReleaseBody(Body):
+    reason: ReleaseReason = "unfinished"
+
+
+class OwnerBody(Body):
+    owning_force: str
+    """The force's id."""
+
+
+router = APIRouter(prefix="/v1")
+
+
+@router.get("/queues", tags=["queues"])
+async def list_queues(desk: AtDesk, caller: Annotated[Caller, Depends(allow("list_queues"))]) -> QueueStates:
+    """The state of every queue that the caller may see."""
+    age = desk.directory_age_s
+    lengths = await entries.lengths(desk.database)
+    known = desk.alliance.queues
+    return QueueStates(
+        queues=[
+            QueueState.of(name, known.get(name), lengths.get(name, Length()))
+            for name in sorted(known.keys() | lengths.keys())
+            if caller.sees(_force_of(desk.alliance, name))
+        ],
+        directory_age_seconds=age,
+    )
+
+
+@router.get("/queues/{queue_id}", tags=["queues"], responses=responses(404, 422))
+async def show_queue(
+    desk: AtDesk,
+    queue_id: QueueId,
+    caller: Annotated[Caller, Depends(allow("show_queue"))],
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    after: Annotated[str | None, Query(max_length=256, description="`next` of the page before.")] = None,
+) -> QueuePage:
+    """A queue and the contacts in it, in the order in which they will be taken."""
+    age = desk.directory_age_s
+    state = await _queue(desk, queue_id, caller)
+    rows = await entries.page(desk.database, queue_id, after=_place(after), limit=limit + 1)
+    return QueuePage(
+        **dict(state),
+        entries=[QueueEntry.of(row) for row in rows[:limit]],
+        next=Cursor.of(rows[limit - 1]) if len(rows) > limit else None,
+        directory_age_seconds=age,
+    )
+
+
+@router.post(
+    "/queues/{queue_id}/claim",
+    tags=["queues"],
+    response_model=ContactTaken,
+    responses={204: {"description": "Nobody waits in this queue."}, **responses(404, 422, 503)},
+)
+async def claim_next(
+    desk: AtDesk,
+    queue_id: QueueId,
+    caller: Annotated[Caller, Depends(allow("claim_next"))],
+    body: ClaimBody | None = None,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            alias="Idempotency-Key",
+            max_length=255,
+            description="The same key from the same caller takes no second contact: it answers with the first.",
+        ),
+    ] = None,
+) -> ContactTaken | Response:
+    """Take the next contact: the most urgent, then the one that has waited longest. No other handler gets it."""
+    await _queue(desk, queue_id, caller)
+    taker = Taker(caller.subject, _answering_force(caller, body), caller.site)
+    try:
+        taken = await handlers.claim_next(
+            desk.database, queue_id, taker, key=_key(idempotency_key), on_commit=desk.on_commit
+        )
+    except handlers.KeyReused:
+        raise IdempotencyMismatch from None
+    return Response(status_code=204) if taken is None else ContactTaken.of(taken)
+
+
+@router.get("/contacts/{contact_id}", tags=["contacts"], responses=responses(404, 422))
+async def show_routing(
+    desk: AtDesk, contact_id: ContactId, caller: Annotated[Caller, Depends(allow("show_routing"))]
+) -> ContactRouting:
+    """Where a contact is, and every decision that was made about it, in order."""
+    subject = str(contact_id)
+    events = await load(desk.database, subject)
+    contact = fold(map(entries.fact_of, events))
+    if not handlers.sees(caller, contact, desk.alliance):
+        raise NotFound
+    return ContactRouting.told_by(subject, events)
+
+
+@router.post("/contacts/{contact_id}/release", tags=["contacts"], responses=responses(403, 404, 409, 422))
+async def release_contact(
+    desk: AtDesk,
+    contact_id: ContactId,
+    caller: Annotated[Caller, Depends(allow("release_contact"))],
+    body: ReleaseBody | None = None,
+) -> RoutingState:
+    """Give a contact back unfinished. It waits again where it belongs by now, at its old place in time."""
+    subject = str(contact_id)
+    with _refusals():
+        contact = await handlers.release(
+            desk.database,
+            subject,
+            caller,
+            reason=(body or ReleaseBody()).reason,
+            alliance=desk.alliance,
+            on_commit=desk.on_commit,
+        )
+    return RoutingState.of(subject, contact)
+
+
+@router.post("/contacts/{contact_id}/owner", tags=["contacts"], responses=responses(404, 409, 422))
+async def confirm_owner(
+    desk: AtDesk,
+    contact_id: ContactId,
+    body: OwnerBody,
+    caller: Annotated[Caller, Depends(allow("confirm_owner"))],
+) -> RoutingState:
+    """Say which force owns the contact. If it waits, it moves there, keeping its place in time; no later location
+    overrides it."""
+    subject = str(contact_id)
+    with _refusals():
+        contact = await handlers.confirm_owner(
+            desk.database,
+            subject,
+            caller,
+            force=body.owning_force,
+            alliance=desk.alliance,
+            on_commit=desk.on_commit,
+        )
+    return RoutingState.of(subject, contact)
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """What may not be done with a contact, for the person who asked."""
+    try:
+        yield
+    except handlers.UnknownContact:
+        raise NotFound from None
+    except queue.NotAnswered:
+        raise Conflicting("No handler has this contact: there is nothing to give back.") from None
+    except queue.HeldByAnother:
+        raise Forbidden("Another handler has this contact; a supervisor may give it back.") from None
+    except queue.UnknownForce:
+        text = "is no force that the alliance knows"
+        raise Invalid(f"/owningForce: {text}", faults=[Fault(text, pointer="/owningForce")]) from None
+
+
+def _force_of(alliance: Alliance, queue_id: str) -> str | None:
+    """Whose queue it is; one that the directory no longer knows is the alliance's."""
+    defined = alliance.queues.get(queue_id)
+    return defined.force if defined else None
+
+
+async def _queue(desk: Desk, queue_id: str, caller: Caller) -> QueueState:
+    """The queue's state. Raises NotFound where there is none that the caller may know of."""
+    defined = desk.alliance.queues.get(queue_id)
+    if not caller.sees(_force_of(desk.alliance, queue_id)):
+        raise NotFound
+    length = await entries.length_of(desk.database, queue_id)
+    if defined is None and not length.length:
+        raise NotFound
+    return QueueState.of(queue_id, defined, length)
+
+
+def _answering_force(caller: Caller, body: ClaimBody | None) -> str | None:
+    said = body.answering_force if body else None
+    if said is None:
+        return next(iter(caller.forces)) if len(caller.forces) == 1 else None
+    if said not in caller.forces:
+        text = "is not one of the caller's forces"
+        raise Invalid(f"/answeringForce: {text}", faults=[Fault(text, pointer="/answeringForce")])
+    return said
+
+
+def _key(header: str | None) -> str | None:
+    """The key in its quotes (a structured field's string, RFC 9651) is the key without them."""
+    if header is None:
+        return None
+    quoted = len(header) >= 2 and header[0] == header[-1] == '"'
+    key = header[1:-1] if quoted else header
+    if not key:
+        text = "must not be empty"
+        raise Invalid(f"Idempotency-Key: {text}", faults=[Fault(text, parameter="Idempotency-Key")])
+    return key
+
+
+def _place(after: str | None) -> Place:
+    if after is None:
+        return FIRST
+    try:
+        return Cursor.place(after)
+    except ValueError:
+        text = "is not the `next` of a page"
+        raise Invalid(f"after {text}", faults=[Fault(text, parameter="after")]) from None

@@ -1,0 +1,97 @@
+"""The router's wiring: what there is, how it is joined, what it needs to be ready.
+
+Ready means that handlers are served and decisions can be made: PostgreSQL answers, and this copy of the router has read
+a whole directory. It consumes nothing before that. With Kafka or the directory away it goes on with what it has; what
+waits to be read or published, and how old the copy of the directory is, is shown as degraded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from pydantic import Field
+
+from libs.alliance.copy import AllianceCopy
+from libs.events.log.consumer import SharedReader
+from libs.events.log.database import Database
+from libs.events.log.relay import Relay
+from libs.events.types import contacts
+from libs.service import parked
+from libs.service.run import Background, Health, service_app
+from libs.service.settings import Settings
+from services.router.api import Desk, router
+from services.router.reactions import Reactions
+
+READER = "router-contacts"
+
+DESCRIPTION = """
+Decides which force owns a contact and in which queue it waits, and keeps the queues.
+
+A handler takes the next contact of a queue with `claim`: nobody else gets it. What is shown and what can be taken is
+what belongs to the forces in the token; what no force could be found for waits in the alliance's default queue.
+"""
+
+
+class RouterSettings(Settings):
+    port: int = Field(default=8002, ge=0, le=65535)
+    source: str = Field(default="/router", pattern=r"^/[a-z0-9/-]{1,63}$")
+
+
+def make_app(settings: Settings) -> FastAPI:
+    health = Health()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        database = await Database.connect(settings.database_url, source=settings.source)
+        kafka = settings.kafka_bootstrap_servers
+        relay = Relay(settings.database_url, bootstrap_servers=kafka, source=settings.source)
+        directory = AllianceCopy(name="router", bootstrap_servers=kafka)
+        reactions = Reactions(source=settings.source, alliance=lambda: directory.current)
+        reader = SharedReader(
+            name=READER,
+            topics=[contacts.TOPIC],
+            apply=reactions.apply,
+            on_park=reactions.on_park,
+            database=database,
+            bootstrap_servers=kafka,
+            on_commit=relay.wake,
+        )
+
+        async def read_contacts() -> None:
+            await directory.until_ready()
+            await reader.run()
+
+        app.state.database = database
+        app.state.desk = Desk(database, directory, relay.wake)
+
+        health.add("PostgreSQL", database.trouble)
+        health.add("directory", lambda: None if directory.ready() else directory.trouble())
+        health.add("age of the directory", lambda: _age(directory), required=False)
+        health.add("publishing", relay.trouble, required=False)
+        health.add("reading contacts", reader.trouble, required=False)
+        background = Background(health)
+        background.start("relay", relay.run)
+        background.start("directory copy", directory.run)
+        background.start("contacts reader", read_contacts)
+        try:
+            yield
+        finally:
+            await background.stop()
+            await database.close()
+
+    return service_app(
+        title="Hue and Cry: router",
+        description=DESCRIPTION,
+        settings=settings,
+        lifespan=lifespan,
+        routers=[router, parked.router],
+        health=health,
+    )
+
+
+def _age(directory: AllianceCopy) -> str | None:
+    """What the copy of the directory lacks, and how old it is for that."""
+    trouble = directory.trouble()
+    return trouble and f"{trouble}; directoryAgeSeconds {directory.age_s():.0f}"
