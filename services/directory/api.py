@@ -1,0 +1,178 @@
+"""The directory's REST API: what the alliance is, and who owns a place. Read-only; nothing in it is personal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Self, TypeAlias, TypeVar
+
+from fastapi import APIRouter, Depends, Path, Query
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from starlette.requests import Request
+
+from libs.alliance import Alliance
+from libs.events.types.shapes import Circle, Point, Postcode
+from libs.places.outline import MAX_RADIUS_M
+from libs.places.postcodes import normalise
+from libs.service.access import allow
+from libs.service.problem import Fault, Invalid, NotFound, Unavailable, responses
+from services.directory.answers import (
+    AllianceAnswer,
+    AreaAnswer,
+    BoundariesAnswer,
+    ForceAnswer,
+    LineAnswer,
+    LocatedAnswer,
+    QueueAnswer,
+    SiteAnswer,
+    located,
+)
+from services.directory.stored import Picture
+
+router = APIRouter(prefix="/v1", tags=["directory"])
+
+_T = TypeVar("_T", ForceAnswer, SiteAnswer, QueueAnswer, LineAnswer)
+ForceId: TypeAlias = Annotated[
+    str | None, Query(description="Only this force's.", pattern=r"^[a-z0-9-]+$", max_length=64)
+]
+
+
+def alliance_now(request: Request) -> Alliance:
+    """The picture in force. Raises Unavailable until an alliance is known."""
+    picture: Picture = request.app.state.picture
+    if picture.current.defined is None:
+        raise Unavailable("No alliance is known here yet: it has not been loaded, or is being read.")
+    return picture.current
+
+
+Now: TypeAlias = Annotated[Alliance, Depends(alliance_now)]
+
+
+def _sorted(model: type[_T], facts: Iterable[object]) -> list[_T]:
+    return sorted((model.model_validate(fact) for fact in facts), key=lambda answer: answer.id)
+
+
+@router.get("/alliance", summary="The alliance", dependencies=[Depends(allow("get_alliance"))])
+async def get_alliance(now: Now) -> AllianceAnswer:
+    assert now.defined is not None
+    return AllianceAnswer(
+        id=now.defined.id,
+        name=now.defined.name,
+        default_queue=now.defined.default_queue,
+        members=sorted(force.id for force in now.members),
+        generation=now.generation,
+        position=now.position,
+    )
+
+
+@router.get("/forces", summary="Members and neighbours", dependencies=[Depends(allow("list_forces"))])
+async def list_forces(
+    now: Now, member: Annotated[bool | None, Query(description="Only members, or only neighbours.")] = None
+) -> list[ForceAnswer]:
+    return _sorted(ForceAnswer, (force for force in now.forces.values() if member in (None, force.member)))
+
+
+@router.get(
+    "/forces/{force}", summary="One force", dependencies=[Depends(allow("get_force"))], responses=responses(404)
+)
+async def get_force(now: Now, force: Annotated[str, Path(max_length=64)]) -> ForceAnswer:
+    known = now.forces.get(force)
+    if known is None:
+        raise NotFound("No force has this id: GET /v1/forces lists those that are known.")
+    return ForceAnswer.model_validate(known)
+
+
+@router.get("/sites", summary="Where people sit", dependencies=[Depends(allow("list_sites"))])
+async def list_sites(now: Now) -> list[SiteAnswer]:
+    return _sorted(SiteAnswer, now.sites.values())
+
+
+@router.get(
+    "/queues",
+    summary="The queues as they are defined",
+    description="What waits in them is the router's to say.",
+    dependencies=[Depends(allow("list_queue_definitions"))],
+)
+async def list_queue_definitions(now: Now, force: ForceId = None) -> list[QueueAnswer]:
+    return _sorted(QueueAnswer, (queue for queue in now.queues.values() if force in (None, queue.force)))
+
+
+@router.get(
+    "/lines",
+    summary="Trunks and dialled numbers, and whom each presents a call to",
+    dependencies=[Depends(allow("list_lines"))],
+)
+async def list_lines(now: Now, force: ForceId = None) -> list[LineAnswer]:
+    return _sorted(LineAnswer, (line for line in now.lines.values() if force in (None, line.force)))
+
+
+@router.get(
+    "/boundaries",
+    summary="The generation of boundaries in force",
+    dependencies=[Depends(allow("get_boundaries"))],
+    responses=responses(404),
+)
+async def get_boundaries(now: Now) -> BoundariesAnswer:
+    boundaries = now.boundaries
+    if boundaries is None:
+        raise NotFound("No boundaries were loaded yet.")
+    return BoundariesAnswer(
+        generation=boundaries.generation,
+        attribution=boundaries.source,
+        accuracy_metres=boundaries.accuracy_m,
+        in_use=now.generation == boundaries.generation,
+        areas=[AreaAnswer(force=area.force, hashes=list(area.hashes)) for area in boundaries.areas],
+    )
+
+
+class Place(BaseModel):
+    """Either a point or circle, or a postcode."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    lat: float | None = Field(None, ge=-90, le=90, allow_inf_nan=False, description="WGS 84 degrees.")
+    lon: float | None = Field(None, ge=-180, le=180, allow_inf_nan=False, description="WGS 84 degrees.")
+    radius_m: float | None = Field(
+        None, ge=0, le=MAX_RADIUS_M, allow_inf_nan=False, description="How uncertain the point is, metres."
+    )
+    postcode: str | None = Field(None, max_length=32, description="As people write it: any case, any spacing.")
+
+    @model_validator(mode="after")
+    def _is_one_place(self) -> Self:
+        coordinates = {"lat", "lon", "radius_m"} & self.model_fields_set
+        if self.postcode is not None and coordinates:
+            raise ValueError("Give lat and lon, or a postcode, not both.")
+        if self.postcode is None and (self.lat is None or self.lon is None):
+            raise ValueError("Give lat and lon (and radius_m), or a postcode.")
+        return self
+
+    def shape(self) -> Point | Circle | Postcode:
+        """Raises Invalid for what does not have a postcode's form."""
+        if self.postcode is not None:
+            if normalise(self.postcode) is None:
+                raise Invalid(
+                    "This is no postcode.",
+                    faults=[Fault("A British postcode is right, for instance CB1 0AA.", parameter="postcode")],
+                )
+            return Postcode(postcode=self.postcode)
+        assert self.lat is not None
+        assert self.lon is not None
+        if self.radius_m:
+            return Circle(lat=self.lat, lon=self.lon, radius_m=self.radius_m)
+        return Point(lat=self.lat, lon=self.lon)
+
+
+@router.get(
+    "/locate",
+    summary="Who owns a place",
+    description="A point (`lat`, `lon`), a circle (with `radius_m`), or a `postcode`.",
+    dependencies=[Depends(allow("locate"))],
+    responses=responses(404, 422),
+)
+def locate(now: Now, place: Annotated[Place, Query()]) -> LocatedAnswer:  # in a thread: a first postcode reads a file
+    shape = place.shape()
+    if now.atlas is None:
+        raise Unavailable("No boundaries are in use here yet: they have not been loaded, or are being read.")
+    found = now.atlas.locate(shape)
+    if found is None:
+        raise NotFound("The ONS Postcode Directory has no such postcode, or no place for it.")
+    return located(now, now.atlas.generation, now.atlas.accuracy_m, found)

@@ -1,0 +1,148 @@
+"""Bring an alliance file, and the shipped areas, into the directory's event store.
+
+Invariant: what is there already is not said again. Loading twice appends nothing; loading after a crash goes on where
+it stopped. A load beside another one loses, looks again, and decides again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from libs.events.envelope import events_of
+from libs.events.log.database import Database
+from libs.events.log.errors import Conflict
+from libs.events.log.store import Append, append
+from libs.events.types import Fact
+from libs.events.types.directory import AllianceDefined, EntityWithdrawn
+from services.directory import boundaries
+from services.directory.alliance_file import AllianceFile
+from services.directory.forces import Change, KnownForce, changes, desired
+from services.directory.stored import Stored
+
+if TYPE_CHECKING:
+    import shapely
+
+TRIES = 5
+CHUNKS_AT_ONCE = 8
+"""Some three megabytes: well within what a transaction may last."""
+
+
+class Areas(NamedTuple):
+    """A generation as `services.directory.build_areas.load_areas` gives it; geometry in EPSG:27700."""
+
+    generation: str
+    attribution: str
+    accuracy_m: float
+    by_force: Mapping[str, shapely.Geometry]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a load changed."""
+
+    before: AllianceDefined | None
+    after: AllianceDefined
+    changes: Sequence[Change]
+    chunks: int
+    activated: str | None
+    """The generation of boundaries that came into force."""
+    notes: Sequence[str] = ()
+
+    @property
+    def withdrawn(self) -> list[str]:
+        return [change.subject for change in self.changes if isinstance(change.fact, EntityWithdrawn)]
+
+    def sentences(self) -> Iterator[str]:
+        """What happened, for the person who asked for it."""
+        if self.before is not None and self.before.id != self.after.id:
+            yield f"Switched from {self.before.name} to {self.after.name}."
+        defined = len(self.changes) - len(self.withdrawn)
+        if self.changes:
+            yield f"{self.after.name}: {defined} entities defined, {len(self.withdrawn)} withdrawn."
+        if self.withdrawn:
+            yield "Withdrawn: " + ", ".join(self.withdrawn) + "."
+        if self.activated is not None:
+            yield f"Boundaries {self.activated} are in force; {self.chunks} new pieces of geometry."
+        if not self.changes and self.activated is None:
+            yield f"{self.after.name}: nothing changed."
+        yield from self.notes
+
+
+async def load(database: Database, file: AllianceFile, known: Iterable[KnownForce], areas: Areas) -> Loaded:
+    """Make the store say what the file and the areas say.
+
+    Raises Contradiction for a file that is wrong about a force, Unavailable, and Conflict where others never stop
+    writing.
+    """
+    wanted = desired(file, known)
+    stored = Stored()
+    said, before = await _load_entities(database, wanted, stored)
+    chunks, activated, notes = await _load_boundaries(database, areas, stored)
+    strangers = sorted({force.id for force in file.forces} - areas.by_force.keys())
+    if strangers:
+        notes.append(f"No area belongs to {', '.join(strangers)}: no place will be found there.")
+    after = next(fact for fact in wanted.values() if isinstance(fact, AllianceDefined))
+    return Loaded(before, after, said, chunks, activated, notes)
+
+
+async def _load_entities(
+    database: Database, wanted: Mapping[str, Fact], stored: Stored
+) -> tuple[list[Change], AllianceDefined | None]:
+    for left in reversed(range(TRIES)):
+        await stored.catch_up(database)
+        before = stored.alliance.defined
+        said = changes(wanted, stored.alliance)
+        try:
+            await _append(database, stored, said)
+        except Conflict:
+            if not left:
+                raise
+        else:
+            return said, before
+    raise AssertionError("unreachable")
+
+
+async def _load_boundaries(database: Database, areas: Areas, stored: Stored) -> tuple[int, str | None, list[str]]:
+    written = 0
+    for left in reversed(range(TRIES)):
+        await stored.catch_up(database)
+        try:
+            plan = boundaries.plan(
+                areas.generation,
+                areas.attribution,
+                areas.accuracy_m,
+                areas.by_force,
+                stored=stored.versions,
+                in_force=stored.alliance.boundaries,
+            )
+        except boundaries.GenerationChanged as refusal:
+            return written, None, [str(refusal)]
+        if plan.activation is None:
+            return written, None, []
+        chunks = [Change(boundaries.chunk_subject(chunk.sha256), chunk) for chunk in plan.chunks]
+        try:
+            for at in range(0, len(chunks), CHUNKS_AT_ONCE):
+                await _append(database, stored, chunks[at : at + CHUNKS_AT_ONCE])
+                written += len(chunks[at : at + CHUNKS_AT_ONCE])
+            await _append(database, stored, [Change(boundaries.SUBJECT, plan.activation)])
+        except Conflict:
+            if not left:
+                raise
+        else:
+            return written, plan.activation.generation, []
+    raise AssertionError("unreachable")
+
+
+async def _append(database: Database, stored: Stored, said: Sequence[Change]) -> None:
+    """All of it in one transaction, each fact into its entity's stream after what is there."""
+    appends = []
+    for subject, fact in said:
+        version = stored.versions.get(subject, 0)
+        force = getattr(fact, "force", None)
+        events = events_of([fact], source=database.source, subject=subject, after=version, force=force)
+        appends.append(Append(subject, version, events))
+    if appends:
+        async with database.transaction() as connection:
+            await append(connection, appends)

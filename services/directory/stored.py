@@ -1,0 +1,111 @@
+"""What the directory's own event store holds, and a picture of it that follows.
+
+Invariant: the picture comes from this service's database alone. So the directory answers while Kafka is away, and what
+another copy or the `load` command appended is seen a quarter of a second later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+
+import structlog
+
+from libs.alliance import NOTHING_KNOWN, Alliance, evolve
+from libs.alliance.generations import read_atlas
+from libs.events.envelope import Malformed, UnknownType
+from libs.events.log.database import Database
+from libs.events.log.errors import Unavailable
+from libs.events.log.store import load_many, read_after
+from libs.events.types import Fact
+from libs.events.types.directory import AreaChunkPublished, BoundariesActivated
+from services.directory.boundaries import chunk_subject
+
+log = structlog.get_logger(__name__)
+
+POLL_S = 0.25
+BATCH = 100
+"""Events a read: a hundred chunks of geometry are some 40 MB."""
+
+
+@dataclass
+class Stored:
+    """The store, folded: the alliance without its atlas, and the version of every stream."""
+
+    alliance: Alliance = NOTHING_KNOWN
+    versions: dict[str, int] = field(default_factory=dict)
+    position: int = 0
+
+    async def catch_up(self, database: Database) -> bool:
+        """Take in what was appended since. True where there was anything. Raises Unavailable."""
+        before = self.position
+        while events := await read_after(database, self.position, BATCH):
+            for position, event in events:
+                try:
+                    fact: Fact | None = event.fact
+                except UnknownType:  # a newer copy of this service wrote it
+                    fact = None
+                except Malformed as error:
+                    log.error("own_event_malformed", event=str(event.id), type=event.type, error=str(error))
+                    fact = None
+                self.alliance = evolve(self.alliance, fact)
+                self.versions[event.subject] = event.version
+                self.position = position
+        return self.position > before
+
+
+class Picture:
+    """The alliance as this service knows it now. Run `run()`; read `current` for each answer."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._stored = Stored()
+        self._in_use: BoundariesActivated | None = None
+        self._unreadable: BoundariesActivated | None = None
+        self._current = NOTHING_KNOWN
+
+    @property
+    def current(self) -> Alliance:
+        """`defined` is None until an alliance was loaded, `atlas` until boundaries were."""
+        return self._current
+
+    def trouble(self) -> str | None:
+        """For readiness: what is missing to answer."""
+        if self._current.defined is None:
+            return "no alliance is known: it has not been loaded, or the database has not answered yet"
+        if self._unreadable is not None and self._unreadable == self._current.boundaries:
+            return f"the boundaries {self._unreadable.generation} cannot be read"
+        return "no boundaries are in use yet" if self._current.atlas is None else None
+
+    async def run(self) -> None:
+        """Follow the store until cancelled; while the database is away, the picture stays as it is."""
+        while True:
+            try:
+                await self.look()
+            except Unavailable as error:
+                log.warning("store_not_followed", error=str(error))
+            await asyncio.sleep(POLL_S)
+
+    async def look(self) -> None:
+        """Take in what is new. Raises Unavailable."""
+        if await self._stored.catch_up(self._database):
+            self._current = replace(self._stored.alliance, atlas=self._current.atlas)
+        boundaries = self._current.boundaries
+        if boundaries is not None and boundaries not in (self._in_use, self._unreadable):
+            await self._take_over(boundaries)
+
+    async def _take_over(self, boundaries: BoundariesActivated) -> None:
+        chunks: dict[str, bytes] = {}
+        for area in boundaries.areas:  # one at a time: a read must not last long
+            streams = await load_many(self._database, [chunk_subject(sha256) for sha256 in area.hashes])
+            facts = (events[0].fact for events in streams.values() if events)
+            chunks |= {fact.sha256: fact.content for fact in facts if isinstance(fact, AreaChunkPublished)}
+        try:
+            atlas = await asyncio.to_thread(read_atlas, boundaries, chunks)
+        except (KeyError, ValueError) as error:
+            log.error("boundaries_unreadable", generation=boundaries.generation, error=repr(error))
+            self._unreadable = boundaries
+            return
+        self._in_use = boundaries
+        self._current = replace(self._current, atlas=atlas)
+        log.info("boundaries_in_use", generation=boundaries.generation)

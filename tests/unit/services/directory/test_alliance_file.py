@@ -1,0 +1,140 @@
+"""What may stand in an alliance file, and what is said of one that is wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from services.directory.alliance_file import SHIPPED, Unusable, find, parse, read
+
+GOOD = """\
+[alliance]
+id = "two"
+name = "Two"
+default_queue = "alliance-default"
+domain = "queues.example"
+
+[[forces]]
+id = "north"
+name = "North"
+
+[[forces]]
+id = "south"
+name = "South"
+ons_code = "E23000026"
+
+[[queues]]
+id = "alliance-default"
+name = "Not placed"
+priority = 2
+
+[[queues]]
+id = "north-999"
+name = "North, 999"
+force = "north"
+line = "999"
+channels = ["telephone"]
+
+[[lines]]
+id = "north-999-1"
+line = "999"
+force = "north"
+trunk = "t-1"
+dialled_number = "+441632960001"
+"""
+
+
+def refusal(text: str) -> str:
+    with pytest.raises(Unusable) as caught:
+        parse(text, "two.toml")
+    sentence = str(caught.value)
+    assert "\n" not in sentence
+    assert sentence.endswith(".")
+    return sentence
+
+
+def test_a_good_file_is_read_whole() -> None:
+    file = parse(GOOD, "two.toml")
+    assert [force.id for force in file.forces] == ["north", "south"]
+    assert file.sites == ()
+    assert file.queues[1].channels == ("telephone",)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "said"),
+    [
+        ('line = "999"\nchannels', 'line = "9"\nchannels', "line 25: queues[2].line: Input should be '999' or '101'"),
+        ("priority = 2", "priority = 0", "line 19: queues[1].priority: Input should be greater than or equal to 1"),
+        ("priority = 2", "prioity = 2", "line 19: queues[1].prioity: there is no such key"),
+        ('name = "South"\n', "", "line 11: forces[2].name: this key is missing"),
+        ('default_queue = "alliance-default"\n', "", "line 1: alliance.default_queue: this key is missing"),
+        ('"north"\nline', '"west"\nline', "line 24: queues[2].force: west is none of this file's forces"),
+        ('"north"\ntrunk', '"west"\ntrunk', "line 31: lines[1].force: west is none of this file's forces"),
+        ('trunk = "t-1"\ndialled_number = "+441632960001"\n', "", "line 29: lines[1].id: a line has a trunk"),
+        ('"+441632960001"', '"01632 960001"', "line 33: lines[1].dialled_number: this must be an E.164 number"),
+        ('id = "south"', 'id = "north"', "line 12: forces[2].id: north is here twice"),
+        ('queue = "alliance-default"', 'queue = "d"', "line 4: alliance.default_queue: there is no queue d"),
+        ('queue = "alliance-default"', 'queue = "north-999"', "line 22: queues[2].id: the default queue is"),
+        ('name = "Two"', 'name = "Two', "line 3, column 12: this is not TOML"),
+        ('id = "two"', 'id = "Two!"', "line 2: alliance.id: this must be lower-case letters"),
+        ('"E23000026"', "23", "line 14: forces[2].ons_code: Input should be a valid string"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence_with_line_and_key(wrong: str, right: str, said: str) -> None:
+    assert GOOD.count(wrong) == 1
+    assert refusal(GOOD.replace(wrong, right)).startswith(f"two.toml, {said}")
+
+
+def test_two_lines_cannot_share_a_trunk_or_a_number() -> None:
+    again = GOOD[GOOD.index("[[lines]]") :].replace("north-999-1", "north-999-2")
+    assert "lines[2].trunk: t-1 is here twice" in refusal(GOOD + again)
+    assert "lines[2].dialled_number" in refusal(GOOD + again.replace("t-1", "t-2"))
+
+
+def test_a_file_written_in_another_style_is_named_without_a_line() -> None:
+    inline = GOOD[: GOOD.index("[[lines]]")].replace("[alliance]", 'lines = [{ id = "x", line = "9" }]\n[alliance]')
+    assert refusal(inline).startswith("two.toml: lines[1].line: Input should be")
+
+
+def test_a_file_that_is_no_text_or_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+    binary = tmp_path / "binary.toml"
+    binary.write_bytes(b"a = 1\nb = '\xff'\n")
+    with pytest.raises(Unusable, match="line 2: this is not UTF-8"):
+        read(binary)
+    large = tmp_path / "large.toml"
+    large.write_bytes(b"#" * (1024 * 1024 + 1))
+    with pytest.raises(Unusable, match="over 1024 KiB"):
+        read(large)
+    with pytest.raises(Unusable, match="cannot be read: No such file"):
+        read(tmp_path / "none.toml")
+
+
+def test_an_alliance_is_found_by_name_or_by_path() -> None:
+    assert find("east-midlands") == SHIPPED / "east-midlands.toml"
+    path = str(SHIPPED / "east-midlands.toml")
+    assert find(path) == Path(path)
+    with pytest.raises(Unusable, match="bedfordshire-cambridgeshire-hertfordshire, east-midlands"):
+        find("atlantis")
+
+
+@pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.toml")), ids=lambda path: path.stem)
+def test_the_shipped_files_are_right(path: Path) -> None:
+    file = read(path)
+    assert file.alliance.id == path.stem
+    assert file.alliance.default_queue == "alliance-default"
+    assert len(file.forces) == 3
+    expected = {f"{force.id}-{what}" for force in file.forces for what in ("999", "101", "web", "online")}
+    assert {queue.id for queue in file.queues} == expected | {"alliance-default"}
+    for force in file.forces:
+        assert {line.line for line in file.lines if line.force == force.id} == {"999", "101"}
+    # Ofcom's numbers for drama, and nobody's domain: nothing here can reach anybody.
+    assert all((line.dialled_number or "").startswith("+441632960") for line in file.lines)
+    assert file.alliance.domain.endswith(".example")
+
+
+def test_the_sites_are_those_of_the_plan_and_the_east_midlands_has_not_decided() -> None:
+    sites = {path.stem: [site.name for site in read(path).sites] for path in SHIPPED.glob("*.toml")}
+    assert sites == {
+        "bedfordshire-cambridgeshire-hertfordshire": ["Hinchingbrooke", "Welwyn Garden City"],
+        "east-midlands": [],
+    }
+    assert "Sites: not decided" in (SHIPPED / "east-midlands.toml").read_text(encoding="utf-8")
