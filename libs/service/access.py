@@ -47,6 +47,13 @@ _ROUTED = (
     "What is owned by, presented to or answered for a force of theirs, or in their own hands; what waits in the "
     "alliance's own queues with the claim `alliance`."
 )
+_RECORDED = (
+    "Contacts owned by, presented to or answered by a force of theirs; those nobody owns yet with the claim `alliance`."
+)
+_INCIDENTS = (
+    "Incidents that a force of theirs owns, or whose contacts one of theirs owned; those nobody owns yet with the "
+    "claim `alliance`."
+)
 
 ACCESS: dict[str, Rule] = {
     # intake
@@ -74,6 +81,11 @@ ACCESS: dict[str, Rule] = {
     "get_boundaries": Rule(sorted(ROLES), _NOTHING_PERSONAL),
     "locate": Rule(sorted(ROLES), "The place asked for is neither kept nor logged. " + _NOTHING_PERSONAL),
     # recording
+    "dispose_contact": Rule(["handler", "supervisor", "recorder"], _RECORDED + " Joining one: incidents they may see."),
+    "list_owing_contacts": Rule(["handler", "supervisor", "recorder", "registrar", "auditor"], _RECORDED),
+    "list_incidents": Rule(["handler", "supervisor", "recorder", "registrar", "auditor"], _INCIDENTS),
+    "show_incident": Rule(["handler", "supervisor", "recorder", "registrar"], _INCIDENTS),
+    "show_audit": Rule(["supervisor", "auditor"], "No personal data is shown. " + _RECORDED),
     # every service (libs.service.parked)
     "list_parked": Rule(["administrator"], "Parked events of this service, of every force; no personal data is shown."),
     "replay_parked": Rule(["administrator"], "Parked events of this service, of every force."),

@@ -1,0 +1,244 @@
+"""Recording's REST API: what contacts came to, the incidents they led to, what is still owed, and the audit."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Depends, Header, Path, Query
+from starlette.requests import Request
+
+from libs.events.log.store import load
+from libs.service.access import allow
+from libs.service.caller import Caller
+from libs.service.problem import Fault, Invalid, NotFound, responses
+from services.recording import contact_table
+from services.recording.audit import history_of
+from services.recording.contact_table import After, Scope
+from services.recording.desk import Desk
+from services.recording.disposition import Outcome
+from services.recording.incident_list import page_of_incidents
+from services.recording.incidents import Incident, incident_of
+from services.recording.models import (
+    MAX_PAGE,
+    AuditEntryView,
+    AuditView,
+    DispositionAnswer,
+    DispositionBody,
+    IncidentAnswer,
+    IncidentPage,
+    IncidentView,
+    ListedIncident,
+    OwingContact,
+    OwingCount,
+    OwingPage,
+    Slug,
+)
+
+router = APIRouter(prefix="/v1")
+
+Limit: TypeAlias = Annotated[int, Query(ge=1, le=MAX_PAGE, description="The most that one page shows.")]
+Cursor: TypeAlias = Annotated[
+    str | None, Query(max_length=200, description="`next` of the page before; left out: the first page.")
+]
+ByForce: TypeAlias = Annotated[Slug | None, Query(description="Of these, what this force owns.")]
+IdempotencyKey: TypeAlias = Annotated[
+    str | None,
+    Header(
+        pattern=r"^[ -~]{1,255}$",
+        description="Send a request again with the key of the first time, and it happens once. At most 255 printable "
+        "ASCII characters; it belongs to the token's subject and to this contact.",
+    ),
+]
+
+
+@router.post(
+    "/contacts/{contact_id}/disposition", status_code=201, tags=["contacts"], responses=responses(404, 409, 422)
+)
+async def dispose_contact(
+    request: Request,
+    contact_id: Annotated[UUID, Path(description="The contact's id.")],
+    body: DispositionBody,
+    caller: Annotated[Caller, Depends(allow("dispose_contact"))],
+    idempotency_key: IdempotencyKey = None,
+) -> DispositionAnswer:
+    """Say what a contact came to: once. The same said again is answered alike, whoever says it; another is refused.
+
+    A contact that is not known here yet may be on its way: the answer waits for it up to two seconds. A handler
+    disposes of contacts that somebody claimed or that ended, and of web reports; a supervisor or recorder also of one
+    that still waits in a queue.
+
+    An incident that is opened belongs to the force where it happened: `incident.location` decides, else the contact's
+    own incident location, else `force`, else the contact's owner. Too close to a border to say, `force` decides if it
+    is one of the candidates; else the owner is provisional.
+    """
+    return _disposed(contact_id, await _desk(request).dispose(contact_id, body, caller, idempotency_key))
+
+
+@router.get("/contacts", tags=["contacts"], responses=responses(422))
+async def list_owing_contacts(
+    request: Request,
+    disposition: Annotated[Literal["none"], Query(description="Only contacts that owe one are listed here.")],
+    caller: Annotated[Caller, Depends(allow("list_owing_contacts"))],
+    force: ByForce = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> OwingPage:
+    """Contacts without a disposition, and how many there are: those that ended first, then oldest first."""
+    scope, database = scope_of(caller), _desk(request).database
+    after = None if cursor is None else _read_cursor(cursor, After)
+    contacts = await contact_table.owing(database, scope, force, after, limit + 1)
+    counts = await contact_table.count_owing(database, scope, force)
+    page = contacts[:limit]
+    last = page[-1] if len(contacts) > limit else None
+    return OwingPage(
+        counts=[OwingCount.model_validate(count) for count in counts],
+        contacts=[OwingContact.model_validate(contact) for contact in page],
+        next=None if last is None else _cursor(After(last.ended_at is None, last.received_at, last.id)),
+    )
+
+
+@router.get("/incidents", tags=["incidents"], responses=responses(422))
+async def list_incidents(
+    request: Request,
+    caller: Annotated[Caller, Depends(allow("list_incidents"))],
+    force: ByForce = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> IncidentPage:
+    """Incidents that your forces own or that their contacts reported, newest report first.
+
+    A read model: a moment behind what was just answered.
+    """
+    before = None if cursor is None else _read_cursor(cursor, Before).id
+    incidents = await page_of_incidents(
+        _desk(request).database, scope_of(caller), force=force, before=before, limit=limit + 1
+    )
+    page = incidents[:limit]
+    return IncidentPage(
+        incidents=[ListedIncident.model_validate(incident) for incident in page],
+        next=_cursor(Before(page[-1].id)) if len(incidents) > limit else None,
+    )
+
+
+@router.get("/incidents/{incident_id}", tags=["incidents"], responses=responses(404, 422))
+async def show_incident(
+    request: Request,
+    incident_id: Annotated[UUID, Path(description="The incident's id.")],
+    caller: Annotated[Caller, Depends(allow("show_incident"))],
+) -> IncidentView:
+    """Show an incident as it stands this moment."""
+    database = _desk(request).database
+    events = await load(database, str(incident_id))
+    incident = incident_of(event.fact for event in events)
+    if incident is None:
+        raise NotFound
+    reported_by = await contact_table.forces_of_incident(database, incident_id)
+    if not _sees_any(caller, [incident.opened.owning_force, *reported_by]):
+        raise NotFound
+    return _view(incident_id, incident, events[0].time)
+
+
+@router.get("/audit", tags=["audit"], responses=responses(404, 422))
+async def show_audit(
+    request: Request,
+    contact: Annotated[UUID, Query(description="The contact's id.")],
+    caller: Annotated[Caller, Depends(allow("show_audit"))],
+) -> AuditView:
+    """Every event about a contact and the incident it led to, in order, without what identifies a person.
+
+    A read model: a moment behind what was just answered.
+    """
+    database = _desk(request).database
+    known = await contact_table.read(database, contact)
+    if known is None or not _sees_any(caller, known.forces):
+        raise NotFound
+    entries, complete = await history_of(database, str(contact))
+    return AuditView(
+        contact=contact, complete=complete, events=[AuditEntryView.model_validate(entry) for entry in entries]
+    )
+
+
+def scope_of(caller: Caller) -> Scope:
+    return Scope(tuple(sorted(caller.forces)), caller.alliance)
+
+
+def _sees_any(caller: Caller, forces: Iterable[str | None]) -> bool:
+    return any(caller.sees(force) for force in forces)
+
+
+def _desk(request: Request) -> Desk:
+    desk: Desk = request.app.state.desk
+    return desk
+
+
+# Answers ------------------------------------------------------------------------------------------------------------
+
+
+def _disposed(contact: UUID, outcome: Outcome) -> DispositionAnswer:
+    incident = None
+    if outcome.incident_id is not None and outcome.incident is not None:
+        incident = IncidentAnswer(**_incident(UUID(outcome.incident_id), outcome.incident))
+    return DispositionAnswer(
+        contact=contact,
+        disposition=outcome.disposed.disposition,
+        by=outcome.disposed.by,
+        disposed_at=outcome.disposed_at,
+        incident=incident,
+        transferred_to=outcome.disposed.transferred_to,
+    )
+
+
+def _view(id_: UUID, incident: Incident, opened_at: datetime) -> IncidentView:
+    opened = incident.opened
+    return IncidentView(
+        **_incident(id_, incident),
+        category=opened.category,
+        reported_at=opened.reported_at,
+        opened_at=opened_at,
+        opened_by=opened.opened_by,
+        contacts=list(incident.contacts),
+        summary=opened.personal.summary if opened.personal is not None else None,
+        place=opened.personal.place if opened.personal is not None else None,
+        version=incident.version,
+    )
+
+
+def _incident(id_: UUID, incident: Incident) -> dict[str, Any]:
+    opened = incident.opened
+    return {
+        "id": id_,
+        "reference": opened.reference,
+        "owning_force": opened.owning_force,
+        "owned_because": opened.owned_because,
+        "provisional": opened.provisional,
+    }
+
+
+# Cursors ------------------------------------------------------------------------------------------------------------
+
+
+class Before(NamedTuple):
+    id: UUID
+
+
+def _cursor(place: After | Before) -> str:
+    """Where a page ended, for the next request: nothing that the page did not show."""
+    return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str, form: type[Any]) -> Any:
+    """Raises Invalid for what is no cursor of ours."""
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        return msgspec.json.decode(text, type=form)
+    except (binascii.Error, msgspec.DecodeError, ValueError):
+        raise Invalid(
+            "The cursor is not one that this service gave.",
+            faults=[Fault("take `next` of the page before, or leave it out", parameter="cursor")],
+        ) from None

@@ -1,0 +1,121 @@
+"""Recording's wiring: what it hears, what it does about it, what it needs to be ready.
+
+Ready means that contacts can be disposed of and records read: PostgreSQL answers. While Kafka is down what is known
+stays known, and what was said is published afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import Field
+
+from libs.alliance.copy import AllianceCopy
+from libs.events.envelope import Event
+from libs.events.log.consumer import SharedReader
+from libs.events.log.database import Database
+from libs.events.log.projection import Projector
+from libs.events.log.relay import Relay
+from libs.events.types import Fact, contacts, routing
+from libs.events.types.contacts import ContactEnded, ContactReceived
+from libs.events.types.routing import (
+    ContactAbandoned,
+    ContactAnswered,
+    ContactClosed,
+    ContactReleased,
+    ContactRouted,
+    OwnerConfirmed,
+)
+from libs.service import parked
+from libs.service.run import Background, Health, service_app
+from libs.service.settings import Settings
+from services.recording import api, contact, owing
+from services.recording.desk import Desk
+from services.recording.disposition import Arrivals
+from services.recording.projections import PROJECTIONS
+from services.recording.reader import make_apply
+
+REACTIONS: Mapping[type[Fact], Callable[[contact.Contact, Event, Any], contact.Contact]] = {
+    ContactReceived: contact.receive,
+    ContactEnded: contact.end,
+    ContactRouted: contact.route,
+    ContactAnswered: contact.answer,
+    ContactReleased: contact.release,
+    ContactAbandoned: contact.abandon,
+    ContactClosed: contact.close,
+    OwnerConfirmed: contact.confirm_owner,
+}
+"""What each fact changes of what is known of its contact. Then a whole report that is known and routed opens its
+incident (reader.py). The read models hear of everything by themselves (projections.py)."""
+
+READER = "recording"
+
+DESCRIPTION = """
+Keeps what the law asks for: what every contact came to, the incidents, and the audit of all of it.
+
+A report made whole on a web form opens its incident by itself. A call or a conversation does when its handler says so,
+with `POST /v1/contacts/{id}/disposition`. A contact that has no disposition yet is counted and listed, never lost.
+"""
+
+
+class RecordingSettings(Settings):
+    port: int = Field(default=8004, ge=0, le=65535)
+    source: str = Field(default="/recording", pattern=r"^/[a-z0-9/-]{1,63}$")
+
+
+def make_app(settings: Settings) -> FastAPI:
+    health = Health()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        database = await Database.connect(settings.database_url, source=settings.source)
+        kafka = settings.kafka_bootstrap_servers
+        relay = Relay(settings.database_url, bootstrap_servers=kafka, source=settings.source)
+        alliance = AllianceCopy(name="recording", bootstrap_servers=kafka)
+        arrivals = Arrivals()
+
+        def committed() -> None:
+            relay.wake()
+            arrivals.announce()
+
+        reader = SharedReader(
+            name=READER,
+            topics=(contacts.TOPIC, routing.TOPIC),
+            apply=make_apply(REACTIONS, settings.source),
+            database=database,
+            bootstrap_servers=kafka,
+            on_commit=committed,
+        )
+        projector = Projector(PROJECTIONS, database=database, bootstrap_servers=kafka)
+        app.state.database = database
+        app.state.desk = Desk(database, alliance, arrivals, on_commit=relay.wake)
+
+        health.add("PostgreSQL", database.trouble)
+        health.add("publishing", relay.trouble, required=False)
+        health.add("contacts", reader.trouble, required=False)
+        health.add("read models", projector.trouble, required=False)
+        health.add("alliance", alliance.trouble, required=False)
+        background = Background(health)
+        background.start("relay", relay.run)
+        background.start("alliance's copy", alliance.run)
+        background.start("contacts reader", reader.run)
+        background.start("read models' readers", projector.run)
+        background.start("count of owed dispositions", partial(owing.measure, database))
+        try:
+            yield
+        finally:
+            await background.stop()
+            await database.close()
+
+    return service_app(
+        title="Hue and Cry: recording",
+        description=DESCRIPTION,
+        settings=settings,
+        lifespan=lifespan,
+        routers=[api.router, parked.router],
+        health=health,
+    )

@@ -1,0 +1,158 @@
+"""A request to dispose, carried out: the caller's scope, the place, the command, and each refusal as its problem."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import UUID
+
+import msgspec
+import structlog
+
+from libs.alliance import Alliance
+from libs.alliance.copy import AllianceCopy
+from libs.events.log.database import Database
+from libs.events.types import shapes
+from libs.places import Located, UnusableShape
+from libs.service.caller import Caller
+from libs.service.context import current_traceparent
+from libs.service.problem import Conflicting, Fault, IdempotencyMismatch, Invalid, NotFound
+from services.recording.contact import Contact
+from services.recording.disposition import (
+    Arrivals,
+    ContactUnknown,
+    Key,
+    KeyUsedOtherwise,
+    Outcome,
+    StillWaits,
+    await_contact,
+    dispose,
+)
+from services.recording.incidents import (
+    AlreadyDisposed,
+    Command,
+    DisposeContact,
+    IncidentUnknown,
+    JoinIncident,
+    OpenIncident,
+    Refused,
+    TargetWithoutTransfer,
+    TransferredWithoutTarget,
+    new_reference,
+)
+from services.recording.models import DispositionBody
+from services.recording.owner import owner_of
+from services.recording.reports import known_of
+
+log = structlog.get_logger(__name__)
+
+_POINTERS: dict[type[Refused], str] = {
+    IncidentUnknown: "/incidentId",
+    TransferredWithoutTarget: "/transferredTo",
+    TargetWithoutTransfer: "/transferredTo",
+}
+
+
+class Desk:
+    """Where contacts are disposed of."""
+
+    def __init__(
+        self, database: Database, alliance: AllianceCopy, arrivals: Arrivals, *, on_commit: Callable[[], None]
+    ) -> None:
+        self.database = database
+        self._on_commit = on_commit
+        self._alliance = alliance
+        self._arrivals = arrivals
+
+    async def dispose(
+        self, contact_id: UUID, body: DispositionBody, caller: Caller, idempotency_key: str | None
+    ) -> Outcome:
+        """Raises the Problem that answers, where it is refused."""
+        alliance = self._alliance.current
+        check_force_is_known(alliance, body.force)
+        shape = body.incident.location.shape() if body.incident is not None and body.incident.location else None
+        located = locate(alliance, shape)
+
+        def sees(contact: Contact) -> bool:
+            return contact.handler == caller.subject or any(caller.sees(force) for force in contact.forces)
+
+        def command_for(contact: Contact) -> Command:
+            return command_of(body, contact, caller, shape, located)
+
+        try:
+            await await_contact(self.database, self._arrivals, contact_id, sees, caller.roles)
+            outcome = await dispose(
+                self.database,
+                contact_id,
+                command_for,
+                lambda forces: any(caller.sees(force) for force in forces),
+                key=key_of(idempotency_key, contact_id, body, caller),
+                traceparent=current_traceparent(),
+            )
+            self._on_commit()
+            return outcome
+        except ContactUnknown:
+            raise NotFound from None
+        except StillWaits:
+            raise Conflicting(
+                "The contact waits in a queue and nobody has claimed it: claim it first, or ask a supervisor."
+            ) from None
+        except KeyUsedOtherwise:
+            raise IdempotencyMismatch from None
+        except AlreadyDisposed as refused:
+            raise Conflicting(str(refused), disposition=refused.standing.disposition) from None
+        except Refused as refused:
+            fault = Fault(str(refused), pointer=_POINTERS.get(type(refused)))
+            raise Invalid(str(refused), faults=[fault]) from None
+
+
+def check_force_is_known(alliance: Alliance | None, force: str | None) -> None:
+    """Raises Invalid. While no alliance is known, every force is taken at its word."""
+    if force is not None and alliance is not None and force not in alliance.forces:
+        raise Invalid("The alliance knows of no such force.", faults=[Fault("is not known", pointer="/force")])
+
+
+def locate(alliance: Alliance | None, shape: shapes.Shape | None) -> Located | None:
+    """Whose the place is; None where there is no usable place, or no boundaries are known yet.
+
+    Raises Invalid for what is no place on earth.
+    """
+    if shape is None or alliance is None or alliance.atlas is None:
+        return None
+    try:
+        return alliance.atlas.locate(shape)
+    except UnusableShape as error:
+        raise Invalid(str(error), faults=[Fault(str(error), pointer="/incident/location")]) from None
+
+
+def command_of(
+    body: DispositionBody, contact: Contact, caller: Caller, shape: shapes.Shape | None, located: Located | None
+) -> Command:
+    """The command that a request makes of a contact as it stands."""
+    said = {"contact": str(contact.id), "by": caller.subject, "contact_force": contact.owning_force, "note": body.note}
+    match body.disposition:
+        case "incident-opened":
+            incident = body.incident
+            return OpenIncident(
+                **said,  # type: ignore[arg-type]
+                owner=owner_of(located, known_of(contact), body.force),
+                reference=new_reference(),
+                reported_at=contact.received_at,
+                category=incident.category if incident is not None else None,
+                summary=incident.summary if incident is not None else None,
+                place=None if shape is None else msgspec.json.encode(shape).decode(),
+            )
+        case "joined-incident":
+            return JoinIncident(**said, incident=str(body.incident_id))  # type: ignore[arg-type]
+        case "advice" | "enquiry" | "no-police-matter" | "transferred":
+            return DisposeContact(**said, disposition=body.disposition, transferred_to=body.transferred_to)  # type: ignore[arg-type]
+
+
+def key_of(given: str | None, contact: UUID, body: DispositionBody, caller: Caller) -> Key | None:
+    """The idempotency key: a quoted string as the draft has it, or a bare one."""
+    if given is None:
+        return None
+    name = given.strip()
+    if len(name) >= 2 and name[0] == name[-1] == '"':
+        name = name[1:-1]
+    canonical = msgspec.json.encode(body.model_dump(mode="json", by_alias=True, exclude_none=True), order="sorted")
+    return Key(caller.subject, str(contact), name, canonical)
