@@ -30,6 +30,18 @@ NewDatabase = Callable[[str], Awaitable[Logins]]
 DatabaseUrl = Callable[[str], Awaitable[str]]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="the long tests too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A test marked `long` is run with `--long`; without it, its short version stands for it."""
+    if not config.getoption("--long"):
+        long = [item for item in items if item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
+
+
 @pytest.fixture(scope="session")
 def parts_folder() -> Iterator[Path]:
     """Where the session's servers keep data and logs; other users may enter it (PostgreSQL does not run as root)."""

@@ -82,6 +82,7 @@ class Kafka:
     log: Path
     settings: Mapping[str, str] = field(default_factory=dict)
     child: Child | None = None
+    _java: list[str | Path] = field(default_factory=list, repr=False)
 
     @property
     def bootstrap_servers(self) -> str:
@@ -92,14 +93,22 @@ class Kafka:
 
         Raises Trouble.
         """
-        java: list[str | Path] = [find_java(), *JVM, "-cp", os.pathsep.join(str(jar) for jar in kafka_jars())]
+        self.prepare()
+        wait_until(self.ready, self.launch(), START_LIMIT_S)
+
+    def prepare(self) -> None:
+        """Fetch the jars where they are missing and format the folder where it is new. Raises Trouble."""
+        self._java = [find_java(), *JVM, "-cp", os.pathsep.join(str(jar) for jar in kafka_jars())]
         self.folder.mkdir(parents=True, exist_ok=True)
-        properties = self.folder / "server.properties"
         if not self._data.exists():
-            self._make_data(java)
-        properties.write_text(self._properties(self._data))
-        self.child = spawn("Kafka", [*java, "kafka.Kafka", properties], log=self.log, cwd=self.folder)
-        wait_until(self.ready, self.child, START_LIMIT_S)
+            self._make_data(self._java)
+        (self.folder / "server.properties").write_text(self._properties(self._data))
+
+    def launch(self) -> Child:
+        """Start the prepared node, without waiting."""
+        command = [*self._java, "kafka.Kafka", self.folder / "server.properties"]
+        self.child = spawn("Kafka", command, log=self.log, cwd=self.folder)
+        return self.child
 
     def ready(self) -> bool:
         """Whether it answers requests (it listens a little earlier)."""

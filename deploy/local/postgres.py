@@ -67,10 +67,18 @@ class Postgres:
 
         Raises Trouble.
         """
+        self.prepare()
+        wait_until(self.ready, self.launch(), START_LIMIT_S)
+
+    def prepare(self) -> None:
+        """Make the data folder where there is none. Raises Trouble."""
         if not self.data.exists():
             self._make_data()
         if self.account is not None:
             _give(self.data, self.account)
+
+    def launch(self) -> Child:
+        """Start the server on the prepared folder, without waiting."""
         options = [f"--{name}={value}" for name, value in {**SETTINGS, **self.settings, "port": self.port}.items()]
         self.child = spawn(
             "PostgreSQL",
@@ -81,7 +89,7 @@ class Postgres:
             env=_plain_environment(),
             stop_signal=signal.SIGINT,  # "fast": ends sessions, writes a checkpoint
         )
-        wait_until(self.ready, self.child, START_LIMIT_S)
+        return self.child
 
     def ready(self) -> bool:
         """Whether the server that we started takes connections (it says so in the eighth line of its pid file)."""

@@ -90,6 +90,8 @@ def spawn(
     cwd: Path | None = None,
     account: Account | None = None,
     stop_signal: signal.Signals = signal.SIGTERM,
+    outlives_us: bool = False,
+    stdin: int = subprocess.DEVNULL,
 ) -> Child:
     """Start a process whose output is appended to `log`.
 
@@ -101,7 +103,7 @@ def spawn(
     with log.open("ab") as output:
         popen = subprocess.Popen(
             [str(part) for part in argv],
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=output,
             stderr=subprocess.STDOUT,
             env=None if env is None else dict(env),
@@ -110,12 +112,13 @@ def spawn(
             user=account.uid if account else None,
             group=account.gid if account else None,
             extra_groups=[] if account else None,
-            preexec_fn=_dying_with_us(stop_signal),
+            preexec_fn=None if outlives_us else dying_with_us(stop_signal),
         )
     return Child(name, popen, log, stop_signal)
 
 
-def _dying_with_us(stop_signal: signal.Signals) -> Callable[[], None] | None:
+def dying_with_us(stop_signal: signal.Signals = signal.SIGTERM) -> Callable[[], None] | None:
+    """For a child to run before its program: have the kernel signal it when the thread that forked it ends (Linux)."""
     if _libc is None:
         return None
     libc, parent, number = _libc, os.getpid(), int(stop_signal)

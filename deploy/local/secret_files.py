@@ -14,12 +14,15 @@ def secret(folder: Path, name: str) -> str:
 
 
 def secret_file(folder: Path, name: str, make: Callable[[], str]) -> Path:
-    """The file that holds a secret, written whole or not at all, mode 0600 in a folder of mode 0700."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """The file that holds a secret; it is made at the first call."""
     path = folder / name
-    if not path.exists():
-        draft = folder / f".{name}.{os.getpid()}"
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:  # noqa: PTH123
-            file.write(make())
-        draft.replace(path)
-    return path
+    return path if path.exists() else keep_secret(folder, name, make())
+
+
+def keep_secret(folder: Path, name: str, content: str) -> Path:
+    """Write a secret whole or not at all: mode 0600, in a folder of mode 0700."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = folder / f".{name}.{os.getpid()}"
+    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:  # noqa: PTH123
+        file.write(content)
+    return draft.replace(folder / name)

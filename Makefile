@@ -1,0 +1,50 @@
+# Hue and Cry. `make run` starts everything on this machine, `make test` proves it.
+
+PYTHON ?= python3
+RUN := .venv/bin/python -m
+export PORT_BASE VAR ALLIANCE DEMO
+
+.PHONY: help run demo stop reset token lint test bench faults schemas venv
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-8s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+venv:
+	@$(PYTHON) deploy/local/bootstrap.py
+
+run: venv ## start everything, in this terminal, and play a short morning (DEMO=0 ALLIANCE=… PORT_BASE=9000 VAR=folder)
+	@exec $(RUN) deploy.local.up
+
+demo: venv ## play the short morning again, on the run that is up
+	@$(RUN) deploy.local.demo $(ALLIANCE)
+
+stop: venv ## stop a run from another terminal
+	@$(RUN) deploy.local.stop
+
+reset: venv ## forget all that local runs have stored
+	@$(RUN) deploy.local.reset
+
+token: venv ## print a bearer token: make token ROLE=handler FORCE=bedfordshire (SUBJECT=… SITE=… ALLIANCE_QUEUE=1 HOURS=12)
+	@$(RUN) deploy.local.token --role '$(ROLE)' --force '$(FORCE)' --subject '$(SUBJECT)' --site '$(SITE)' \
+	  --hours '$(or $(HOURS),12)' $(if $(ALLIANCE_QUEUE),--alliance)
+
+lint: venv ## format, style, types, who may import whom, schemas' compatibility
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	$(RUN) libs.events.schemas --check
+
+test: venv ## unit, conformance, integration and fault tests on the real PostgreSQL and the real Kafka
+	.venv/bin/pytest tests/unit tests/conformance tests/integration tests/faults
+
+faults: venv ## the fault tests, in full
+	.venv/bin/pytest tests/faults --long
+
+schemas: venv ## write the JSON Schemas and AsyncAPI documents anew from the event types
+	$(RUN) libs.events.schemas
+
+bench: ## measure against the peers; writes build/bench.json
+	@$(PYTHON) deploy/local/bootstrap.py --group bench
+	$(RUN) tests.bench

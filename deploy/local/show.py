@@ -1,0 +1,66 @@
+"""What a local run tells the person at the terminal."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+from rich.console import Console
+from rich.table import Table
+
+from deploy.local.issuer import make_token
+from deploy.local.layout import SERVICE_PORTS, Layout
+from deploy.local.places import Place
+from services.directory.alliance_file import AllianceFile
+
+WHAT = {
+    "intake": "takes contacts on every channel",
+    "router": "finds the owning force, keeps the queues",
+    "directory": "forces, areas, queues, lines",
+    "recording": "dispositions, incidents, the audit",
+}
+
+
+def overview(console: Console, layout: Layout, alliance: AllianceFile, place: Place) -> None:
+    """The table of services, how to stop, and one line to paste."""
+    table = Table(title=f"Hue and Cry for {alliance.alliance.name}", title_justify="left", title_style="bold")
+    for heading in ("Service", "What it does", "OpenAPI page", "Health"):
+        table.add_column(heading, no_wrap=True)
+    for service in SERVICE_PORTS:
+        url = layout.url(service)
+        table.add_row(service, WHAT[service], f"{url}/docs", f"{url}/readyz")
+    console.print()
+    console.print(table)
+    for sentence in (
+        f"Logs are in {layout.var / 'log'}.",
+        "Stop with Ctrl-C here, or with `make stop` in another terminal. The data stays; `make reset` forgets it.",
+    ):
+        console.print(sentence, soft_wrap=True)
+    console.print()
+    console.print(f"A call on 999 from {place.postcode}; paste it into another terminal:", soft_wrap=True)
+    console.print(curl_line(layout, alliance, place), soft_wrap=True, markup=False, highlight=False)
+    console.print()
+
+
+def curl_line(layout: Layout, alliance: AllianceFile, place: Place) -> str:
+    """A shell command that posts a telephone contact from that place, presented to the alliance's first force."""
+    force = alliance.forces[0].id
+    forces = [each.id for each in alliance.forces]
+    token = make_token(layout.secrets, layout.issuer_url, roles=["gateway"], forces=forces, subject="local-gateway")
+    contact = {
+        "line": "999",
+        "presentedForce": force,
+        "callingNumber": "+447700900123",
+        "words": "Somebody is breaking into the shop opposite",
+        "locations": [
+            {
+                "of": "caller",
+                "source": "aml",
+                "shape": {"kind": "circle", "lat": place.lat, "lon": place.lon, "radiusM": 25},
+            }
+        ],
+    }
+    return (
+        f"curl -sS {layout.url('intake')}/v1/contacts/telephone -H 'Prefer: wait=2' "
+        f"-H 'Content-Type: application/json' -H 'Authorization: Bearer {token}' -d {shlex.quote(json.dumps(contact))}"
+    )

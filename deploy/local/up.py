@@ -1,0 +1,181 @@
+"""`make run`: everything up on this machine, in the terminal, until Ctrl-C.
+
+In order, each when what it needs is healthy: PostgreSQL and Kafka (or the ones whose addresses are given), topics,
+databases, migrations, the issuer, the directory, the alliance, and the other three services.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+from rich.console import Console
+from rich.text import Text
+
+from deploy.local import parts, show
+from deploy.local.databases import Logins, make_databases, migrate_all
+from deploy.local.layout import ROOT, SERVICE_PORTS, Layout, check_port
+from deploy.local.places import places_of
+from deploy.local.process import Child, Trouble, dying_with_us
+from deploy.local.secret_files import secret
+from deploy.local.supervisor import Stopped, Supervisor
+from deploy.local.topics import create_topics
+from services.directory import alliance_file
+from services.directory.alliance_file import AllianceFile, Unusable
+
+DEFAULT_ALLIANCE = "bedfordshire-cambridgeshire-hertfordshire"
+DISK_BYTES = 1024**3
+MEMORY_BYTES = 1024**3
+
+
+class Run:
+    """One `make run`, step by step."""
+
+    def __init__(self, layout: Layout, console: Console) -> None:
+        self.layout = layout
+        self.console = console
+        self.kafka = os.environ.get("KAFKA_BOOTSTRAP_SERVERS") or None
+        self.database = os.environ.get("DATABASE_URL") or None
+        self.supervisor = Supervisor(layout, self.say)
+        self.began = time.monotonic()
+
+    def say(self, text: str) -> None:
+        self.console.print(Text.assemble((time.strftime("%H:%M:%S "), "dim"), text), soft_wrap=True)
+
+    def run(self) -> None:
+        """Raises Trouble, Unusable, or Stopped in the end."""
+        path = alliance_file.find(os.environ.get("ALLIANCE") or DEFAULT_ALLIANCE)
+        alliance = alliance_file.read(path)
+        with self.supervisor.running():
+            self.check_machine()
+            kafka, database = self.start_servers()
+            logins = self.furnish(alliance, kafka, database)
+            self.start_services(path, logins, kafka)
+            self.say(f"Everything is up, {time.monotonic() - self.began:.1f} s after the start.")
+            places = places_of([force.id for force in alliance.forces], self.layout.var)
+            show.overview(self.console, self.layout, alliance, places[alliance.forces[0].id].inside[0])
+            if os.environ.get("DEMO", "1") not in ("0", "no", "false"):
+                self.play(path)
+            self.say("Up until Ctrl-C.")
+            self.supervisor.stay()
+
+    def check_machine(self) -> None:
+        """Raises Trouble for what this machine lacks, before anything is started."""
+        layout = self.layout
+        if shutil.disk_usage(layout.var).free < DISK_BYTES:
+            raise Trouble(
+                f"There is less than 1 GB free where {layout.var} is: make room there, or keep the data on another "
+                "disk with `make run VAR=/path/to/folder`."
+            )
+        if psutil.virtual_memory().available < MEMORY_BYTES:
+            raise Trouble(
+                "There is less than 1 GB of memory free, which Kafka, PostgreSQL and four services need: end something "
+                "else, or set KAFKA_BOOTSTRAP_SERVERS and DATABASE_URL to servers on another machine."
+            )
+        needed = {service: layout.port(service) for service in SERVICE_PORTS} | {"the token issuer": layout.issuer_port}
+        if self.database is None:
+            needed["PostgreSQL"] = layout.postgres_port
+        if self.kafka is None:
+            needed |= {"Kafka": layout.kafka_port, "Kafka's controller": layout.controller_port}
+        for whose, port in needed.items():
+            check_port(port, whose, "stop that, or use other ports with `make run PORT_BASE=9000`.")
+
+    def start_servers(self) -> tuple[str, str]:
+        """PostgreSQL and Kafka, side by side; their addresses."""
+        starting = []
+        if self.kafka is None:
+            node = parts.kafka_node(self.layout)
+            node.prepare()
+            starting.append(parts.kafka_part(node))
+            self.kafka = node.bootstrap_servers
+        if self.database is None:
+            server = parts.postgres_server(self.layout)
+            server.prepare()
+            starting.append(parts.postgres_part(server))
+            self.database = server.admin_url
+        self.supervisor.start(*starting)
+        if starting:
+            self.say(f"{' and '.join(part.name for part in reversed(starting))} ready.")
+        return self.kafka, self.database
+
+    def furnish(self, alliance: AllianceFile, kafka: str, database: str) -> dict[str, Logins]:
+        """Topics, databases, migrations."""
+
+        async def make() -> tuple[list[str], dict[str, Logins]]:
+            made = await create_topics(kafka, [force.id for force in alliance.forces])
+            logins = await make_databases(database, lambda role: secret(self.layout.secrets, f"{role}.password"))
+            await migrate_all(logins)
+            return made, logins
+
+        made, logins = asyncio.run(make())
+        self.say(f"Topics ({len(made)} new), databases and migrations done.")
+        return logins
+
+    def start_services(self, alliance: Path, logins: dict[str, Logins], kafka: str) -> None:
+        """The issuer, the directory, the alliance into it, then those that need it."""
+        environments = {
+            service: parts.service_environment(self.layout, logins[service], kafka) for service in SERVICE_PORTS
+        }
+        services = {
+            service: parts.service_part(self.layout, service, environments[service]) for service in SERVICE_PORTS
+        }
+        self.supervisor.start(parts.issuer_part(self.layout))
+        self.supervisor.start(services["directory"])
+        loaded = subprocess.run(
+            [sys.executable, "-m", "services.directory", "load", str(alliance)],
+            cwd=ROOT,
+            env=environments["directory"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if loaded.returncode != 0:
+            said = (loaded.stderr or loaded.stdout).strip()
+            raise Trouble(f"The alliance in {alliance} could not be loaded; it said:\n{said}")
+        for sentence in loaded.stdout.splitlines():
+            self.say(sentence)
+        self.supervisor.start(services["intake"], services["router"], services["recording"])
+
+    def play(self, alliance: Path) -> None:
+        """The short morning, while the parts are tended."""
+        with self.supervisor.unbroken():
+            demo = subprocess.Popen(
+                [sys.executable, "-m", "deploy.local.demo", str(alliance)],
+                cwd=ROOT,
+                env={**os.environ, "VAR": str(self.layout.var), "PORT_BASE": str(self.layout.base_port)},
+                start_new_session=True,
+                preexec_fn=dying_with_us(),
+            )
+        try:
+            self.supervisor.stay(until=lambda: demo.poll() is not None)
+        finally:
+            Child("demo", demo, self.layout.log("demo")).stop(3)
+
+
+def main() -> None:
+    console = Console()
+    try:
+        Run(Layout.of_environment(), console).run()
+    except Stopped:
+        console.print("Stopped; the data stays for the next run.")
+    except (Trouble, Unusable) as trouble:
+        raise SystemExit(_refused(console, str(trouble))) from None
+    except OSError as error:
+        what = f" ({error.filename})" if error.filename else ""
+        sentence = f"the operating system refused: {error.strerror or error}{what}."
+        raise SystemExit(_refused(console, sentence)) from None
+
+
+def _refused(console: Console, sentence: str) -> int:
+    console.print(Text.assemble(("Not up: ", "bold red"), sentence), soft_wrap=True)
+    return 1
+
+
+if __name__ == "__main__":
+    main()
