@@ -1,0 +1,242 @@
+"""What intake answers. Nulls are spelt out: an owning force of null is the alliance's own contact."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, TypeAlias
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from libs.events.types import shapes
+from libs.events.types.contacts import Channel, Line, LocationOf, LocationSource, Medium
+from libs.events.types.routing import Cause
+from services.intake.contact import Contact, EndReason, KnownLocation, Sender
+from services.intake.decisions import Decision
+
+
+class Answer(BaseModel):
+    model_config = ConfigDict(
+        alias_generator=to_camel, validate_by_name=True, serialize_by_alias=True, use_attribute_docstrings=True
+    )
+
+    def json_bytes(self) -> bytes:
+        return self.__pydantic_serializer__.to_json(self, by_alias=True)
+
+
+class CandidateAnswer(Answer):
+    force: str
+    share: float
+    """Of the location's area, 0–1."""
+
+
+class Pending(Answer):
+    """Not routed yet, or not known here yet: the contact is safe, and the decision comes with GET."""
+
+    state: Literal["pending"] = "pending"
+
+
+class Routed(Answer):
+    state: Literal["routed"] = "routed"
+    owning_force: str | None
+    """null: the alliance's own, until a handler confirms one."""
+    queue: str
+    recipient_uri: str
+    priority: int
+    """1 is first."""
+    provisional: bool
+    cause: Cause
+    candidates: list[CandidateAnswer]
+    border_m: float | None
+    """From the location's centre to the nearest border between forces, metres."""
+    location_id: str | None
+    """The location that decided."""
+    incident_force: str | None
+    generation: str | None
+    """Of the boundaries used."""
+    contact_version: int
+    """The version of the contact that the decision saw."""
+    decided_at: datetime
+
+
+Routing: TypeAlias = Annotated[Pending | Routed, Field(discriminator="state")]
+PENDING = Pending()
+
+
+class ContactTaken(Answer):
+    """The contact is on disk."""
+
+    id: str
+    reference: str
+    """To be read out on the phone."""
+    received_at: datetime
+    routing: Routing
+
+
+class LocationTaken(Answer):
+    id: str
+    contact: str
+    known_at: datetime
+
+
+class MessageTaken(Answer):
+    id: str
+    contact: str
+    known_at: datetime
+
+
+class ContactEnd(Answer):
+    contact: str
+    reason: EndReason
+    ended_at: datetime
+
+
+class LocationView(Answer):
+    id: str
+    of: LocationOf
+    source: LocationSource
+    certainty_percent: float | None
+    taken_at: datetime | None
+    known_at: datetime
+    shape: dict[str, Any] | None
+    """As it was sent; null for who may not see where a person is."""
+
+
+class MessageView(Answer):
+    id: str
+    sender: Sender
+    emergency: bool
+    known_at: datetime
+    text: str | None
+
+
+class PersonView(Answer):
+    """What identifies a person."""
+
+    calling_number: str | None = None
+    contact_number: str | None = None
+    name: str | None = None
+    email: str | None = None
+    handle: str | None = None
+    safe_contact: str | None = None
+    words: str | None = None
+
+
+class EndView(Answer):
+    reason: EndReason
+    ended_at: datetime
+
+
+class ContactView(Answer):
+    id: str
+    reference: str
+    version: int
+    channel: Channel
+    medium: Medium
+    line: Line | None
+    presented_force: str | None
+    caller_choice: str | None
+    trunk: str | None
+    dialled_number: str | None
+    call_id: str | None
+    gateway: str
+    presented_at: datetime | None
+    received_at: datetime
+    emergency: bool
+    silent: bool
+    category: str | None
+    language: str | None
+    ended: EndView | None
+    locations: list[LocationView]
+    messages: list[MessageView]
+    person: PersonView | None
+    routing: Routing
+
+
+def routing_of(decision: Decision | None) -> Pending | Routed:
+    if decision is None:
+        return PENDING
+    routed = decision.routed
+    return Routed(
+        owning_force=routed.owning_force,
+        queue=routed.queue,
+        recipient_uri=routed.recipient_uri,
+        priority=routed.priority,
+        provisional=routed.provisional,
+        cause=routed.cause,
+        candidates=[CandidateAnswer(force=one.force, share=one.share) for one in routed.candidates],
+        border_m=routed.border_m,
+        location_id=routed.location_id,
+        incident_force=routed.incident_force,
+        generation=routed.generation,
+        contact_version=routed.contact_version,
+        decided_at=decision.decided_at,
+    )
+
+
+def view_of(contact: Contact, decision: Decision | None, *, personal: bool) -> ContactView:
+    """The contact as it stands; without `personal`, nothing in it says who or where anybody is."""
+    received = contact.received
+    person = received.personal if personal else None
+    return ContactView(
+        id=contact.id,
+        reference=received.reference,
+        version=contact.version,
+        channel=received.channel,
+        medium=received.medium,
+        line=received.line,
+        presented_force=received.presented_force,
+        caller_choice=received.caller_choice,
+        trunk=received.trunk,
+        dialled_number=received.dialled_number,
+        call_id=received.call_id,
+        gateway=received.gateway,
+        presented_at=received.presented_at,
+        received_at=contact.received_at,
+        emergency=contact.emergency,
+        silent=received.silent,
+        category=received.category,
+        language=received.language,
+        ended=EndView(reason=contact.ended.reason, ended_at=contact.ended.ended_at) if contact.ended else None,
+        locations=[_location(known, personal=personal) for known in contact.locations],
+        messages=[
+            MessageView(
+                id=known.message.message_id,
+                sender=known.message.sender,
+                emergency=known.message.emergency,
+                known_at=known.known_at,
+                text=known.message.personal.text if personal and known.message.personal else None,
+            )
+            for known in contact.messages
+        ],
+        person=person
+        and PersonView(
+            calling_number=person.calling_number,
+            contact_number=person.contact_number,
+            name=person.name,
+            email=person.email,
+            handle=person.handle,
+            safe_contact=person.safe_contact,
+            words=person.words,
+        ),
+        routing=routing_of(decision),
+    )
+
+
+def _location(known: KnownLocation, *, personal: bool) -> LocationView:
+    location = known.location
+    return LocationView(
+        id=location.id,
+        of=location.of,
+        source=location.source,
+        certainty_percent=location.certainty_percent,
+        taken_at=location.taken_at,
+        known_at=known.known_at,
+        shape=_shape(known.shape) if personal and known.shape else None,
+    )
+
+
+def _shape(shape: shapes.Shape) -> dict[str, Any]:
+    built: dict[str, Any] = msgspec.to_builtins(shape)
+    return built

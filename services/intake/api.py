@@ -1,0 +1,270 @@
+"""Intake's REST API: a contact comes in on a channel, grows, ends, and can be looked at.
+
+Every POST takes an `Idempotency-Key`; those that open a contact take `Prefer: wait=N` too. A 201 means that it is on
+disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+
+from fastapi import APIRouter, Depends, Header, Path
+from starlette.requests import Request
+from starlette.responses import Response
+from uuid_utils.compat import uuid7
+
+from libs.events.types.contacts import ContactReceived
+from libs.service.access import allow
+from libs.service.caller import Caller
+from libs.service.problem import Conflicting, Fault, Invalid, responses
+from services.intake import online, reference, telephone, web
+from services.intake.answers import (
+    Answer,
+    ContactEnd,
+    ContactTaken,
+    ContactView,
+    LocationTaken,
+    MessageTaken,
+    routing_of,
+    view_of,
+)
+from services.intake.contact import AddLocation, AddMessage, Contact, EndContact, EndReason, Refused, Sender
+from services.intake.desk import Desk
+from services.intake.idempotency import Keyed, keyed
+from services.intake.json_route import JsonRoute
+from services.intake.models import Body, LocationBody, Time, Words
+from services.intake.online import OnlineContact
+from services.intake.telephone import TelephoneContact
+from services.intake.waits import MAX_WAIT_S, wait_preferred
+from services.intake.web import WebContact
+
+SEES_PERSONS = frozenset({"handler", "supervisor", "recorder", "registrar"})
+"""Who is shown what identifies a person. A gateway is not told again what it told us."""
+
+takes = APIRouter(prefix="/v1/contacts", route_class=JsonRoute, tags=["contacts"])
+shows = APIRouter(prefix="/v1/contacts", tags=["contacts"])
+
+_B = TypeVar("_B", bound=Body)
+
+Key: TypeAlias = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        description="Send a request again with the key of the first time, and it happens once. Best a UUID, in quotes "
+        "or without; at most 255 characters. Kept for ever, for this operation and this token's subject.",
+    ),
+]
+Prefer: TypeAlias = Annotated[
+    str | None,
+    Header(
+        alias="Prefer",
+        description=f"`wait=N` (RFC 7240): hold the answer until the contact is routed, at most N seconds (at most "
+        f"{MAX_WAIT_S}). `Preference-Applied` says how long was meant.",
+    ),
+]
+ContactId: TypeAlias = Annotated[str, Path(description="The contact's id, or its reference.", max_length=64)]
+
+REFUSALS: dict[int | str, dict[str, Any]] = responses(400, 401, 403, 413, 415, 422, 503)
+REFUSED_CHANGES: dict[int | str, dict[str, Any]] = REFUSALS | responses(404, 409)
+
+
+def _taken(model: type[Answer], description: str) -> dict[int | str, dict[str, Any]]:
+    location = {"description": "The contact's address.", "schema": {"type": "string"}}
+    return {201: {"model": model, "description": description, "headers": {"Location": location}}}
+
+
+ENDED: dict[int | str, dict[str, Any]] = {200: {"model": ContactEnd, "description": "The contact has ended."}}
+OPENED = _taken(ContactTaken, "The contact is on disk.") | REFUSALS
+
+
+class MessageBody(Body):
+    text: Words
+    sender: Sender | None = None
+    """Left out: `caller` from a gateway, `handler` from anybody else, who may say nothing else."""
+    emergency: bool = False
+    """This message turns the contact into an emergency."""
+
+
+class EndBody(Body):
+    reason: EndReason
+    ended_at: Time | None = None
+    """When it ended on the network; left out: now."""
+
+
+@takes.post("/telephone", status_code=201, responses=OPENED)
+async def receive_telephone(
+    request: Request,
+    body: TelephoneContact,
+    caller: Annotated[Caller, Depends(allow("receive_telephone"))],
+    idempotency_key: Key = None,
+    prefer: Prefer = None,
+) -> Response:
+    """Take a call."""
+    return await _receive(request, body, telephone.received, caller, idempotency_key, prefer, "receive_telephone")
+
+
+@takes.post("/web", status_code=201, responses=OPENED)
+async def receive_web(
+    request: Request,
+    body: WebContact,
+    caller: Annotated[Caller, Depends(allow("receive_web"))],
+    idempotency_key: Key = None,
+    prefer: Prefer = None,
+) -> Response:
+    """Take a report made whole on a web form."""
+    return await _receive(request, body, web.received, caller, idempotency_key, prefer, "receive_web")
+
+
+@takes.post("/online", status_code=201, responses=OPENED)
+async def receive_online(
+    request: Request,
+    body: OnlineContact,
+    caller: Annotated[Caller, Depends(allow("receive_online"))],
+    idempotency_key: Key = None,
+    prefer: Prefer = None,
+) -> Response:
+    """Take the beginning of a conversation in writing."""
+    return await _receive(request, body, online.received, caller, idempotency_key, prefer, "receive_online")
+
+
+@takes.post(
+    "/{contact_id}/locations", status_code=201, responses=_taken(LocationTaken, "It is known.") | REFUSED_CHANGES
+)
+async def add_location(
+    request: Request,
+    contact_id: ContactId,
+    body: LocationBody,
+    caller: Annotated[Caller, Depends(allow("add_location"))],
+    idempotency_key: Key = None,
+) -> Response:
+    """Say where the caller is, or the incident. Welcome after the end, too."""
+    place, shape = body.located()
+    contact, made = await _change(
+        request, contact_id, AddLocation(place, shape), place.id, caller, idempotency_key, "add_location"
+    )
+    known_at = next(known.known_at for known in contact.locations if known.location.id == made)
+    return _created(LocationTaken(id=made, contact=contact.id, known_at=known_at), contact.id)
+
+
+@takes.post("/{contact_id}/messages", status_code=201, responses=_taken(MessageTaken, "It is kept.") | REFUSED_CHANGES)
+async def add_message(
+    request: Request,
+    contact_id: ContactId,
+    body: MessageBody,
+    caller: Annotated[Caller, Depends(allow("add_message"))],
+    idempotency_key: Key = None,
+) -> Response:
+    """Add what was written, or said. An ended conversation takes no more: open a new contact."""
+    command = AddMessage(
+        message_id=str(uuid7()), sender=_sender(body.sender, caller), text=body.text, emergency=body.emergency
+    )
+    contact, made = await _change(
+        request, contact_id, command, command.message_id, caller, idempotency_key, "add_message"
+    )
+    known_at = next(known.known_at for known in contact.messages if known.message.message_id == made)
+    return _created(MessageTaken(id=made, contact=contact.id, known_at=known_at), contact.id)
+
+
+@takes.post(
+    "/{contact_id}/end",
+    responses=ENDED | REFUSED_CHANGES,
+)
+async def end_contact(
+    request: Request,
+    contact_id: ContactId,
+    body: EndBody,
+    caller: Annotated[Caller, Depends(allow("end_contact"))],
+    idempotency_key: Key = None,
+) -> Response:
+    """Say that the contact has ended on its channel. The same end told again is the same end."""
+    command = EndContact(reason=body.reason, ended_at=body.ended_at, heard_at=datetime.now(UTC))
+    contact, _ = await _change(request, contact_id, command, str(uuid7()), caller, idempotency_key, "end_contact")
+    assert contact.ended is not None
+    return _answer(ContactEnd(contact=contact.id, reason=contact.ended.reason, ended_at=contact.ended.ended_at))
+
+
+@shows.get("/{contact_id}", response_model=ContactView, responses=responses(401, 403, 404, 503))
+async def show_contact(
+    request: Request, contact_id: ContactId, caller: Annotated[Caller, Depends(allow("show_contact"))]
+) -> Response:
+    """Show a contact as it stands, with every location and the latest decision. A gateway is shown no personal data."""
+    contact, decision = await _desk(request).show(caller, contact_id)
+    return _answer(view_of(contact, decision, personal=not SEES_PERSONS.isdisjoint(caller.roles)))
+
+
+async def _receive(
+    request: Request,
+    body: _B,
+    received: Callable[..., ContactReceived],
+    caller: Caller,
+    idempotency_key: str | None,
+    prefer: str | None,
+    operation: Literal["receive_telephone", "receive_web", "receive_online"],
+) -> Response:
+    wait_s = wait_preferred(prefer)
+    receipt, decision = await _desk(request).receive(
+        received(body, gateway=caller.subject, reference=reference.draw()),
+        keyed=await _keyed(request, idempotency_key, caller, operation),
+        wait_s=wait_s,
+    )
+    answer = ContactTaken(
+        id=receipt.contact,
+        reference=receipt.reference,
+        received_at=receipt.received_at,
+        routing=routing_of(decision),
+    )
+    response = _created(answer, receipt.contact)
+    if wait_s is not None:
+        response.headers["Preference-Applied"] = f"wait={wait_s}"
+    return response
+
+
+async def _change(
+    request: Request,
+    contact_id: str,
+    command: AddLocation | AddMessage | EndContact,
+    made: str,
+    caller: Caller,
+    idempotency_key: str | None,
+    operation: Literal["add_location", "add_message", "end_contact"],
+) -> tuple[Contact, str]:
+    key = await _keyed(request, idempotency_key, caller, operation)
+    try:
+        return await _desk(request).change(caller, contact_id, command, made=made, keyed=key)
+    except Refused as refused:
+        raise Conflicting(str(refused)) from None
+
+
+async def _keyed(request: Request, header: str | None, caller: Caller, operation: str) -> Keyed | None:
+    if header is None:
+        return None
+    return keyed(header, subject=caller.subject, operation=operation, body=await request.body())
+
+
+def _sender(claimed: Sender | None, caller: Caller) -> Sender:
+    """Who wrote a message: a gateway says so, staff speak for themselves alone. Raises Invalid."""
+    if "gateway" in caller.roles:
+        return claimed or "caller"
+    if claimed not in (None, "handler"):
+        raise Invalid(
+            "Only a gateway may say that somebody else wrote the message.",
+            faults=[Fault("must be handler, or left out", pointer="/sender")],
+        )
+    return "handler"
+
+
+def _desk(request: Request) -> Desk:
+    desk: Desk = request.app.state.desk
+    return desk
+
+
+def _answer(answer: Answer, status: int = 200) -> Response:
+    return Response(answer.json_bytes(), status, media_type="application/json")
+
+
+def _created(answer: Answer, contact: str) -> Response:
+    response = _answer(answer, 201)
+    response.headers["Location"] = f"/v1/contacts/{contact}"
+    return response

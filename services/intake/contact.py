@@ -1,0 +1,203 @@
+"""What may become of a contact: received once, then located and written to while it lasts, and ended once.
+
+Pure: `decide(contact, command) -> facts`, `evolve(contact, event) -> contact`. Invariants
+  * A contact begins with `ContactReceived` and with nothing else, and no fact of it is ever taken back.
+  * A location is always welcome, also after the end: a handset's own position comes about 18 s after dialling, and
+    where a caller was who has fallen silent is what people will ask first.
+  * An ended conversation takes no more messages: what is written to it now would be read by nobody. Its sender hears
+    so and opens a new contact.
+  * An end that is told twice is one end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from libs.events.envelope import Event, UnknownType
+from libs.events.types import Fact
+from libs.events.types.contacts import (
+    ContactEnded,
+    ContactLocated,
+    ContactMessageAdded,
+    ContactReceived,
+    LocatedPersonal,
+    Location,
+    MessagePersonal,
+)
+from libs.events.types.shapes import Shape
+
+MAX_LOCATIONS = 500
+"""Of one contact: a handset that sends its position every ten seconds for more than an hour."""
+MAX_MESSAGES = 2_000
+"""Of one contact."""
+
+Sender: TypeAlias = Literal["caller", "handler", "system"]
+EndReason: TypeAlias = Literal["caller-ended", "completed", "network-failure", "timed-out"]
+
+
+class Refused(Exception):
+    """A command that does not fit the contact's state. Its docstring is the sentence for the person who asked."""
+
+    def __str__(self) -> str:
+        return " ".join((type(self).__doc__ or "").split())
+
+
+class NoSuchContact(Refused):
+    """No contact has this id."""
+
+
+class AlreadyReceived(Refused):
+    """The contact has been received already."""
+
+
+class ConversationIsOver(Refused):
+    """The contact has ended and takes no more messages: open a new one."""
+
+
+class EndedOtherwise(Refused):
+    """The contact has ended already, for another reason or at another time."""
+
+
+class TooManyLocations(Refused):
+    """The contact holds 500 locations and takes no more."""
+
+
+class TooManyMessages(Refused):
+    """The contact holds 2,000 messages and takes no more: open a new one."""
+
+
+class KnownLocation(msgspec.Struct, frozen=True):
+    location: Location
+    shape: Shape | None
+    """None where the personal part is gone."""
+    known_at: datetime
+
+
+class KnownMessage(msgspec.Struct, frozen=True):
+    message: ContactMessageAdded
+    known_at: datetime
+
+
+class Contact(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    version: int
+    received: ContactReceived
+    received_at: datetime
+    emergency: bool
+    """It was one from the start, or a message has turned it into one."""
+    locations: tuple[KnownLocation, ...] = ()
+    """In the order in which they became known."""
+    messages: tuple[KnownMessage, ...] = ()
+    ended: ContactEnded | None = None
+
+
+class ReceiveContact(msgspec.Struct, frozen=True):
+    received: ContactReceived
+
+
+class AddLocation(msgspec.Struct, frozen=True):
+    location: Location
+    shape: Shape
+
+
+class AddMessage(msgspec.Struct, frozen=True, kw_only=True):
+    message_id: str
+    sender: Sender
+    text: str
+    emergency: bool = False
+
+
+class EndContact(msgspec.Struct, frozen=True, kw_only=True):
+    reason: EndReason
+    ended_at: datetime | None
+    """None: when we heard of it."""
+    heard_at: datetime
+
+
+Command: TypeAlias = ReceiveContact | AddLocation | AddMessage | EndContact
+
+
+def decide(contact: Contact | None, command: Command) -> tuple[Fact, ...]:
+    """What becomes true by the command; nothing, where it is true already. Raises a Refused."""
+    if isinstance(command, ReceiveContact):
+        if contact is not None:
+            raise AlreadyReceived
+        return (command.received,)
+    if contact is None:
+        raise NoSuchContact
+    if isinstance(command, AddLocation):
+        return _located(contact, command)
+    if isinstance(command, AddMessage):
+        return _written(contact, command)
+    return _ended(contact, command)
+
+
+def _located(contact: Contact, command: AddLocation) -> tuple[Fact, ...]:
+    if len(contact.locations) >= MAX_LOCATIONS:
+        raise TooManyLocations
+    return (ContactLocated(location=command.location, personal=LocatedPersonal(shape=command.shape)),)
+
+
+def _written(contact: Contact, command: AddMessage) -> tuple[Fact, ...]:
+    if contact.ended is not None:
+        raise ConversationIsOver
+    if len(contact.messages) >= MAX_MESSAGES:
+        raise TooManyMessages
+    return (
+        ContactMessageAdded(
+            message_id=command.message_id,
+            sender=command.sender,
+            emergency=command.emergency,
+            personal=MessagePersonal(text=command.text),
+        ),
+    )
+
+
+def _ended(contact: Contact, command: EndContact) -> tuple[Fact, ...]:
+    if contact.ended is None:
+        return (ContactEnded(reason=command.reason, ended_at=command.ended_at or command.heard_at),)
+    if contact.ended.reason == command.reason and command.ended_at in (None, contact.ended.ended_at):
+        return ()
+    raise EndedOtherwise
+
+
+def evolve(contact: Contact | None, event: Event) -> Contact | None:
+    """The contact after one more event of its stream. A fact of a newer release is counted and changes nothing else."""
+    try:
+        fact = event.fact
+    except UnknownType:
+        return contact and msgspec.structs.replace(contact, version=event.version)
+    if isinstance(fact, ContactReceived):
+        shapes = fact.personal.shapes if fact.personal else {}
+        return Contact(
+            id=event.subject,
+            version=event.version,
+            received=fact,
+            received_at=event.time,
+            emergency=fact.emergency,
+            locations=tuple(KnownLocation(place, shapes.get(place.id), event.time) for place in fact.locations),
+        )
+    if contact is None:
+        return None
+    change: dict[str, object] = {"version": event.version}
+    match fact:
+        case ContactLocated():
+            shape = fact.personal.shape if fact.personal else None
+            change["locations"] = (*contact.locations, KnownLocation(fact.location, shape, event.time))
+        case ContactMessageAdded():
+            change["messages"] = (*contact.messages, KnownMessage(fact, event.time))
+            change["emergency"] = contact.emergency or fact.emergency
+        case ContactEnded():
+            change["ended"] = fact
+    return msgspec.structs.replace(contact, **change)
+
+
+def contact_of(events: Iterable[Event], contact: Contact | None = None) -> Contact | None:
+    """The contact that a stream tells of, or after more of it; None for a stream that is empty."""
+    for event in events:
+        contact = evolve(contact, event)
+    return contact

@@ -1,0 +1,85 @@
+"""`Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header): a request that is sent again happens once.
+
+A key belongs to the token's subject and the operation. It is kept for ever, as a claim in the very append that the
+request led to, so that key and effect are on disk together or not at all. Under it stands a fingerprint
+of the body, an HMAC-SHA-256 keyed by the contact, so that equal bodies leave equal traces nowhere, and the id of what
+was made, so that the second answer is the first one.
+
+Two requests at once with one key: one append wins, the other finds the claim taken and gives the winner's answer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from typing import NamedTuple
+from uuid import UUID
+
+import msgspec
+
+from libs.events.log.store import Claim
+from libs.service.problem import BadRequest, Fault, IdempotencyMismatch
+
+HEADER = "Idempotency-Key"
+MAX_LENGTH = 255
+_DIGEST = 32
+
+_PRINTABLE = re.compile(r"[ -~]{1,255}")
+_QUOTED = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
+_ESCAPE = re.compile(r'\\(["\\])')
+
+
+class Keyed(NamedTuple):
+    """A request that may be sent again."""
+
+    claim_key: str
+    canonical: bytes
+
+    def claim(self, contact: str, made: str) -> Claim:
+        """What the request's append takes: `made` is the id of what it brings about."""
+        return Claim(self.claim_key, self._digest(contact) + UUID(made).bytes)
+
+    def made(self, contact: str, fingerprint: bytes, *, of: str | None = None) -> str:
+        """The id of what the first request made.
+
+        Raises IdempotencyMismatch where that one had another body, or was about another contact than `of`.
+        """
+        if of not in (None, contact) or not hmac.compare_digest(self._digest(contact), fingerprint[:_DIGEST]):
+            raise IdempotencyMismatch
+        return str(UUID(bytes=fingerprint[_DIGEST:]))
+
+    def _digest(self, contact: str) -> bytes:
+        return hmac.digest(contact.encode(), self.canonical, "sha256")
+
+
+def keyed(header: str | None, *, subject: str, operation: str, body: bytes) -> Keyed | None:
+    """The request under its key; None where the client sent none. `body` is JSON that was found valid.
+
+    Raises BadRequest for a header that is no key.
+    """
+    if header is None:
+        return None
+    scope = msgspec.json.encode((subject, operation, read(header)))
+    return Keyed(f"idempotency/{hashlib.sha256(scope).hexdigest()}", canonical(body))
+
+
+def read(header: str) -> str:
+    """The key that the header holds: a quoted string as the draft has it (RFC 9651, section 3.3.3), or a bare one.
+
+    Raises BadRequest.
+    """
+    text = header.strip()
+    quoted = _QUOTED.fullmatch(text)
+    key = _ESCAPE.sub(r"\1", quoted[1]) if quoted else text
+    if not _PRINTABLE.fullmatch(key) or (not quoted and text.startswith('"')):
+        raise BadRequest(
+            f"{HEADER} is not a key.",
+            faults=[Fault(f"1 to {MAX_LENGTH} printable ASCII characters, best a UUID.", parameter=HEADER)],
+        )
+    return key
+
+
+def canonical(body: bytes) -> bytes:
+    """One form for every way to write the same JSON: members sorted, no space between."""
+    return msgspec.json.encode(msgspec.json.decode(body), order="sorted")
