@@ -23,6 +23,15 @@ HOUR_MS = DAY_MS // 24
 
 SERVICES = ("intake", "router", "directory", "recording")
 
+READERS = {
+    "intake-decisions": "intake",
+    "router": "router",
+    "recording": "recording",
+    "audit.1": "recording",
+    "incidents.1": "recording",
+}
+"""The shared readers, which park what they cannot process, and whose they are."""
+
 
 @dataclass(frozen=True, slots=True)
 class Topic:
@@ -52,7 +61,7 @@ TOPICS = (
     Topic("hueandcry.recording", written_by=("recording",)),
     Topic("hueandcry.access", written_by=SERVICES),
     Topic("hueandcry.keys", written_by=SERVICES, cleanup="compact"),
-    *(Topic(f"hueandcry.deadletter.{group}", written_by=(group,)) for group in SERVICES),
+    *(Topic(f"hueandcry.deadletter.{reader}", written_by=(service,)) for reader, service in READERS.items()),
 )
 
 

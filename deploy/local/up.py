@@ -54,6 +54,7 @@ class Run:
         alliance = alliance_file.read(path)
         with self.supervisor.running():
             self.check_machine()
+            (self.layout.var / "alliance").write_text(str(path.resolve()))
             kafka, database = self.start_servers()
             logins = self.furnish(alliance, kafka, database)
             self.start_services(path, logins, kafka)
