@@ -160,15 +160,19 @@ def from_message(headers: Sequence[tuple[str, bytes]], value: bytes | None) -> E
         time = datetime.fromisoformat(by_name["ce_time"].decode())
         if time.tzinfo is None:
             raise ValueError("ce_time has no offset")
-        version = int(by_name["ce_streamversion"])
-        if version < 1:
+        if by_name["ce_specversion"] != b"1.0":
+            raise ValueError("ce_specversion is not 1.0")
+        counted = by_name["ce_streamversion"]
+        if not counted.isdigit() or counted.startswith(b"0") or len(counted) > 18:
             raise ValueError("ce_streamversion counts from 1")
+        if not (by_name["ce_type"] and by_name["ce_source"] and by_name["ce_subject"]):
+            raise ValueError("ce_type, ce_source and ce_subject cannot be empty")
         return Event(
             id=UUID(by_name["ce_id"].decode()),
             type=by_name["ce_type"].decode(),
             source=by_name["ce_source"].decode(),
             subject=by_name["ce_subject"].decode(),
-            version=version,
+            version=int(counted),
             time=time,
             data=value if value is not None else b"",
             force=None if force is None else force.decode(),
@@ -177,5 +181,5 @@ def from_message(headers: Sequence[tuple[str, bytes]], value: bytes | None) -> E
         )
     except KeyError as missing:
         raise Malformed(f"the header {missing} is missing") from None
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, TypeError) as error:  # a header's value may be null
         raise Malformed(str(error)) from None

@@ -1,8 +1,8 @@
 """Whether a new schema still reads everything that the old one allowed: stored facts are never rewritten.
 
 Broken by: a type, a member or an enumerated value removed; a member made required, or a new one that is required; a
-type or a limit narrowed; and another default, because a member that has its default is left out of the JSON, so that old
-facts would change their meaning. Members, alternatives and values may be added.
+type or a limit narrowed; and another default, because a member that has its default is left out of the JSON, so that
+old facts would change their meaning. Members, alternatives and values may be added.
 """
 
 from __future__ import annotations

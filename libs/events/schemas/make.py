@@ -35,7 +35,8 @@ def schema_of(fact: type[Fact]) -> dict[str, Any]:
     }
     if definitions:
         schema["$defs"] = dict(sorted(definitions.items()))
-    return schema
+    plain: dict[str, Any] = json.loads(json.dumps(schema))  # as it is read back: a tuple is a list
+    return plain
 
 
 def all_schemas() -> dict[str, dict[str, Any]]:
@@ -57,7 +58,7 @@ def _describe(definition: dict[str, Any], struct: type[msgspec.Struct]) -> None:
         kinds = [field.type, *typing.get_args(field.type)]
         if datetime in kinds:
             for alternative in member.get("anyOf", [member]):
-                if alternative["type"] == "string":
+                if alternative.get("type") == "string":
                     alternative["format"] = "date-time"
 
 
