@@ -24,7 +24,7 @@ from typing import TypeAlias
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
-from aiokafka.errors import OffsetOutOfRangeError
+from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from libs.events.envelope import Event
 from libs.events.log import held, inbox, kafka, metrics, store
@@ -111,6 +111,7 @@ class SharedReader:
         self._on_commit = on_commit
         self._next: dict[TopicPartition, int] = {}
         self._parked_at: deque[float] = deque()
+        self._not_taken_up: Exception | None = None
         self._trouble: str | None = "the reader has not started"
 
     def trouble(self) -> str | None:
@@ -135,12 +136,18 @@ class SharedReader:
     async def _read(self) -> None:
         consumer = kafka.consumer(self._bootstrap_servers, self.name, group=self.name)
         self._next.clear()
+        self._not_taken_up = None
         consumer.subscribe(self.topics, listener=_Assignment(self, consumer))
         await consumer.start()
         tended = 0.0
         try:
             while True:
-                fetched = await consumer.getmany(timeout_ms=200, max_records=MAX_RECORDS)
+                try:
+                    fetched = await consumer.getmany(timeout_ms=200, max_records=MAX_RECORDS)
+                except NoOffsetForPartitionError:
+                    fetched = {}  # a partition that came this moment, and is just being taken up
+                if self._not_taken_up is not None:
+                    raise self._not_taken_up
                 batch = {tp: records for tp, records in fetched.items() if records and tp in self._next}
                 if batch:
                     await self._apply_until_done(consumer, {tp: [*map(inbox.read, r)] for tp, r in batch.items()})
@@ -154,9 +161,18 @@ class SharedReader:
                 await asyncio.wait_for(consumer.stop(), 3)
 
     async def assigned(self, consumer: AIOKafkaConsumer, partitions: set[TopicPartition]) -> None:
-        """Take each new partition up where the database says this reader has come to."""
+        """Take each new partition up where the database says this reader has come to.
+
+        Called by aiokafka, which swallows what it raises: that is kept for the loop.
+        """
+        try:
+            await self._take_up(consumer, partitions)
+        except Exception as error:
+            self._not_taken_up = error
+
+    async def _take_up(self, consumer: AIOKafkaConsumer, partitions: set[TopicPartition]) -> None:
         self._next = {tp: offset for tp, offset in self._next.items() if tp in partitions}
-        ids = await kafka.topic_ids(consumer, self.topics)
+        ids = {name: topic.id for name, topic in (await kafka.topics(consumer, self.topics)).items()}
         for tp in sorted(partitions):
             if tp.topic not in ids:
                 raise OSError(f"the broker does not say which topic {tp.topic} is")

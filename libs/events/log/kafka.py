@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import NamedTuple
 from uuid import UUID
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, NoBrokersAvailable
 from aiokafka.partitioner import murmur2
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import Boolean, CompactArray, CompactString, Int16, Int32, Int64, Schema, TaggedFields
@@ -144,11 +144,22 @@ class _MetadataRequest(Request[_MetadataRequestStruct]):  # type: ignore[misc]
         return request_struct_class([(0, 0, name, {}) for name in self._topics], False, False, {})
 
 
-async def topic_ids(client: AIOKafkaConsumer | AIOKafkaProducer, topics: Sequence[str]) -> dict[str, UUID]:
-    """The id of each topic that exists. A topic made anew under its old name has another one."""
-    connection: Any = client._client if isinstance(client, AIOKafkaConsumer) else client.client
-    answer = await connection.send(connection.get_random_node(), _MetadataRequest(topics))
+class Topic(NamedTuple):
+    """A topic as the broker knows it. Made anew under its old name, it has another id."""
+
+    id: UUID
+    partitions: tuple[int, ...]
+
+
+async def topics(client: AIOKafkaConsumer, names: Sequence[str]) -> dict[str, Topic]:
+    """The topics that exist among the names. Raises what UNREACHABLE names."""
+    node = client._client.get_random_node()
+    if node is None:
+        raise NoBrokersAvailable
+    answer = await client._client.send(node, _MetadataRequest(names))
     mask = (1 << 64) - 1
     return {
-        name: UUID(int=(high & mask) << 64 | (low & mask)) for error, name, high, low, *_ in answer.topics if error == 0
+        name: Topic(UUID(int=(high & mask) << 64 | (low & mask)), tuple(sorted(p[1] for p in partitions)))
+        for error, name, high, low, _, partitions, *_ in answer.topics
+        if error == 0
     }

@@ -88,12 +88,12 @@ class OwnReader:
                 await asyncio.wait_for(consumer.stop(), 3)
 
     async def _take_up(self, consumer: AIOKafkaConsumer) -> None:
-        partitions: list[TopicPartition] = []
-        for topic in self.topics:
-            numbers = await _partitions(consumer, topic)
-            partitions += [TopicPartition(topic, number) for number in sorted(numbers)]
-        consumer.assign(partitions)
+        topics = await kafka.topics(consumer, self.topics)
+        if missing := set(self.topics) - topics.keys():
+            raise OSError(f"there is no topic {', '.join(sorted(missing))}")
+        partitions = [TopicPartition(name, number) for name, topic in topics.items() for number in topic.partitions]
         first = await (consumer.beginning_offsets if self._from_start else consumer.end_offsets)(partitions)
+        consumer.assign(partitions)
         for tp in partitions:
             self._next.setdefault(tp, first[tp])
             consumer.seek(tp, self._next[tp])
@@ -124,13 +124,3 @@ class OwnReader:
             self._on_event(event)
         except Exception as error:
             log.error("own_reader_failed", reader=self.name, type=event.type, id=str(event.id), error=repr(error)[:500])
-
-
-async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
-    numbers: set[int] | None = consumer.partitions_for_topic(topic)
-    if not numbers:
-        await consumer.topics()  # asks the broker
-        numbers = consumer.partitions_for_topic(topic)
-    if not numbers:
-        raise OSError(f"the topic {topic} does not exist")
-    return numbers

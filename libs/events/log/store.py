@@ -62,10 +62,18 @@ def check(append: Append) -> None:
         if len(event.data) > MAX_EVENT_BYTES - HEADERS_BYTES:
             raise EventTooLarge(f"{event.type}: {len(event.data)} bytes; 512 KiB with its headers is the limit")
         texts = (event.subject, event.source, event.type, event.force or "", event.traceparent or "")
-        if sum(map(len, texts)) > HEADERS_BYTES // 2 or any("\0" in text for text in texts):
-            raise ValueError(f"the envelope of {event.id} is too long, or holds a NUL")
-    if any("\0" in claim.key or len(claim.key) > HEADERS_BYTES for claim in append.claims):
-        raise ValueError("a claim's key is too long, or holds a NUL")
+        if not _fits("".join(texts), HEADERS_BYTES // 2):
+            raise ValueError(f"the envelope of {event.id} is too long, or holds what PostgreSQL cannot keep")
+    if not all(_fits(claim.key, HEADERS_BYTES) for claim in append.claims):
+        raise ValueError("a claim's key is too long, or holds what PostgreSQL cannot keep")
+
+
+def _fits(text: str, most_bytes: int) -> bool:
+    """UTF-8, no NUL, not too long."""
+    try:
+        return len(text.encode()) <= most_bytes and "\0" not in text
+    except UnicodeEncodeError:
+        return False
 
 
 def arguments(appends: Sequence[Append]) -> tuple[list[object], ...]:
