@@ -109,7 +109,7 @@ async def database(new_database: Callable[..., Awaitable[Logins]]) -> NewDatabas
     async def make(service: str) -> Logins:
         if service not in templates:
             logins = await new_database(service)
-            migrate(logins)
+            await migrate(logins)
             templates[service] = logins.owner_url.rpartition("/")[2]
         return await new_database(service, templates[service])
 

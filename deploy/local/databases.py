@@ -5,10 +5,6 @@ Making them is idempotent. A service's role may connect to its own database and 
 
 from __future__ import annotations
 
-import asyncio
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -17,6 +13,7 @@ import asyncpg
 
 from deploy.local.process import Trouble
 from deploy.local.topics import SERVICES
+from libs.service import migrate as migration
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,23 +75,18 @@ async def make_database(
     )
 
 
-def migrate(logins: Logins) -> None:
+async def migrate(logins: Logins) -> None:
     """Bring a service's schema up to date, as its owner. Raises Trouble with what the migration said."""
-    done = subprocess.run(
-        [sys.executable, "-m", "libs.service.migrate", logins.service],
-        env={**os.environ, "MIGRATION_DATABASE_URL": logins.owner_url},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        said = (done.stderr or done.stdout).strip()
-        raise Trouble(f"The database of {logins.service} could not be migrated; it said:\n{said}")
+    try:
+        await migration.migrate(logins.service, logins.owner_url)
+    except migration.Trouble as trouble:
+        raise Trouble(f"{logins.service}: {trouble}") from trouble
 
 
 async def migrate_all(databases: dict[str, Logins]) -> None:
-    """Migrate every service's database, side by side. Raises Trouble."""
-    await asyncio.gather(*(asyncio.to_thread(migrate, logins) for logins in databases.values()))
+    """Migrate every service's database, one after the other. Raises Trouble."""
+    for logins in databases.values():
+        await migrate(logins)
 
 
 def _url(admin_url: str, role: str, password: str, database: str) -> str:

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from deploy.local.topics import DAY_MS, HOUR_MS, TOPICS, all_topics, topics_of
+from libs.events.types import FACTS
+
+BY_NAME = {topic.name: topic for topic in TOPICS}
+
+
+def test_every_fact_has_its_topic() -> None:
+    assert {fact.TOPIC for fact in FACTS} <= BY_NAME.keys()
+
+
+def test_facts_are_kept_for_ever() -> None:
+    for topic in {fact.TOPIC for fact in FACTS}:
+        assert BY_NAME[topic].settings["cleanup.policy"] == "delete"
+        assert BY_NAME[topic].settings["retention.ms"] == "-1"
+        assert BY_NAME[topic].settings["retention.bytes"] == "-1"
+
+
+def test_the_directory_has_one_order() -> None:
+    assert BY_NAME["hueandcry.directory"].partitions == 1
+
+
+def test_a_key_of_a_subject_replaces_the_one_before_within_a_day() -> None:
+    settings = BY_NAME["hueandcry.keys"].settings
+    assert settings["cleanup.policy"] == "compact"
+    assert int(settings["max.compaction.lag.ms"]) + int(settings["segment.ms"]) <= DAY_MS
+
+
+def test_a_forces_own_topics_forget_after_seven_days_and_no_one_else_writes_its_answers() -> None:
+    feed, inbound = topics_of("bedfordshire")
+    assert (feed.name, inbound.name) == ("hueandcry.force.bedfordshire", "hueandcry.force.bedfordshire.inbound")
+    for topic in (feed, inbound):
+        assert topic.settings["retention.ms"] == str(7 * DAY_MS)
+        assert topic.settings["segment.ms"] == str(HOUR_MS)
+    assert feed.written_by == ("router",)
+    assert inbound.written_by == ("force-bedfordshire",)
+
+
+def test_each_topic_stands_in_the_table_once() -> None:
+    names = [topic.name for topic in all_topics(["bedfordshire", "hertfordshire"])]
+    assert len(names) == len(set(names))
