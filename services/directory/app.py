@@ -28,10 +28,11 @@ def make_app(settings: DirectorySettings) -> FastAPI:
         database = await Database.connect(settings.database_url, source=settings.source)
         picture = app.state.picture = Picture(database)
         relay = Relay(settings.database_url, bootstrap_servers=settings.kafka_bootstrap_servers, source=settings.source)
-        background = Background(health)
-        health.add("database", database.trouble)
+        # What is known is answered from memory, whatever else is away.
         health.add("alliance", picture.trouble)
-        # The relay's own trouble is not among them: the directory answers while Kafka is away.
+        health.add("PostgreSQL", database.trouble, required=False)
+        health.add("publishing", relay.trouble, required=False)
+        background = Background(health)
         background.start("relay", relay.run)
         background.start("picture", picture.run)
         try:
