@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
 
 from libs.events.envelope import events_of
 from libs.events.log.database import Database
@@ -18,24 +17,13 @@ from libs.events.types import Fact
 from libs.events.types.directory import AllianceDefined, EntityWithdrawn
 from services.directory import boundaries
 from services.directory.alliance_file import AllianceFile
+from services.directory.areas import Areas
 from services.directory.forces import Change, KnownForce, changes, desired
 from services.directory.stored import Stored
-
-if TYPE_CHECKING:
-    import shapely
 
 TRIES = 5
 CHUNKS_AT_ONCE = 8
 """Some three megabytes: well within what a transaction may last."""
-
-
-class Areas(NamedTuple):
-    """A generation as `services.directory.build_areas.load_areas` gives it; geometry in EPSG:27700."""
-
-    generation: str
-    attribution: str
-    accuracy_m: float
-    by_force: Mapping[str, shapely.Geometry]
 
 
 @dataclass(frozen=True)
@@ -70,7 +58,7 @@ class Loaded:
         yield from self.notes
 
 
-async def load(database: Database, file: AllianceFile, known: Iterable[KnownForce], areas: Areas) -> Loaded:
+async def load(database: Database, file: AllianceFile, known: Iterable[KnownForce], drawn: Areas) -> Loaded:
     """Make the store say what the file and the areas say.
 
     Raises Contradiction for a file that is wrong about a force, Unavailable, and Conflict where others never stop
@@ -79,8 +67,8 @@ async def load(database: Database, file: AllianceFile, known: Iterable[KnownForc
     wanted = desired(file, known)
     stored = Stored()
     said, before = await _load_entities(database, wanted, stored)
-    chunks, activated, notes = await _load_boundaries(database, areas, stored)
-    strangers = sorted({force.id for force in file.forces} - areas.by_force.keys())
+    chunks, activated, notes = await _load_boundaries(database, drawn, stored)
+    strangers = sorted({force.id for force in file.forces} - drawn.areas.keys())
     if strangers:
         notes.append(f"No area belongs to {', '.join(strangers)}: no place will be found there.")
     after = next(fact for fact in wanted.values() if isinstance(fact, AllianceDefined))
@@ -104,16 +92,16 @@ async def _load_entities(
     raise AssertionError("unreachable")
 
 
-async def _load_boundaries(database: Database, areas: Areas, stored: Stored) -> tuple[int, str | None, list[str]]:
+async def _load_boundaries(database: Database, drawn: Areas, stored: Stored) -> tuple[int, str | None, list[str]]:
     written = 0
     for left in reversed(range(TRIES)):
         await stored.catch_up(database)
         try:
             plan = boundaries.plan(
-                areas.generation,
-                areas.attribution,
-                areas.accuracy_m,
-                areas.by_force,
+                drawn.generation,
+                drawn.attribution,
+                drawn.accuracy_m,
+                drawn.areas,
                 stored=stored.versions,
                 in_force=stored.alliance.boundaries,
             )
