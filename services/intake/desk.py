@@ -129,8 +129,10 @@ class Desk:
         Raises NotFound, a Refused, IdempotencyMismatch, Unavailable.
         """
         for attempt in range(TRIES):
+            # Before the contact is loaded, so that what the first request made is in it.
+            held = None if keyed is None else await holder(self._database, keyed.claim_key)
             contact = await self._visible(caller, contact_id)
-            if keyed is not None and (held := await holder(self._database, keyed.claim_key)) is not None:
+            if keyed is not None and held is not None:
                 return contact, keyed.made(*held, of=contact.id)
             events = events_of(
                 decide(contact, command),
