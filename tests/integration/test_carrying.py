@@ -37,8 +37,8 @@ async def target(database: NewDatabase) -> AsyncIterator[Database]:
     """A reader's database, with a table that shows what was applied and how often."""
     logins = await database("router")
     owner = await asyncpg.connect(logins.owner_url)
-    await owner.execute("CREATE TABLE shown (subject text, version bigint, number int)")
-    await owner.execute("GRANT ALL ON shown TO router")
+    await owner.execute("CREATE TABLE shown (subject text, version bigint, number int, nth bigserial)")
+    await owner.execute("GRANT ALL ON shown, shown_nth_seq TO router")
     await owner.close()
     db = await Database.connect(logins.url, source="/router")
     yield db
@@ -47,14 +47,14 @@ async def target(database: NewDatabase) -> AsyncIterator[Database]:
 
 async def show(connection: Connection, events: Sequence[Event]) -> Sequence[Append]:
     await connection.executemany(
-        "INSERT INTO shown VALUES ($1, $2, $3)",
+        "INSERT INTO shown (subject, version, number) VALUES ($1, $2, $3)",
         [(event.subject, event.version, int(event.fact.message_id)) for event in events],
     )
     return ()
 
 
 async def shown(db: Database, subject: str) -> list[int]:
-    rows = await db.fetch("SELECT number FROM shown WHERE subject = $1 ORDER BY ctid", subject)
+    rows = await db.fetch("SELECT number FROM shown WHERE subject = $1 ORDER BY nth", subject)
     return [row["number"] for row in rows]
 
 
