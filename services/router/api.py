@@ -18,7 +18,7 @@ from pydantic.alias_generators import to_camel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from libs.alliance import NOTHING_KNOWN, Alliance
+from libs.alliance import Alliance
 from libs.alliance.copy import AllianceCopy
 from libs.events.log.database import Database
 from libs.events.log.store import load
@@ -47,6 +47,7 @@ from services.router.answers import (
     RoutingState,
 )
 from services.router.contact import fold
+from services.router.decide import NoDefaultQueue
 from services.router.entries import Length, Place
 from services.router.handlers import OnCommit, Taker
 
@@ -65,14 +66,15 @@ class Desk:
 
     @property
     def alliance(self) -> Alliance:
-        return self.directory.current or NOTHING_KNOWN
+        alliance = self.directory.current
+        if alliance is None:
+            raise Unavailable("The directory has not been read yet.")
+        return alliance
 
     @property
     def directory_age_s(self) -> float:
-        age = self.directory.age_s()
-        if age == float("inf"):
-            raise Unavailable("The directory has not been read yet.")
-        return round(age, 3)
+        """Once the directory has been read."""
+        return round(self.directory.age_s(), 3)
 
 
 def _desk(request: Request) -> Desk:
@@ -109,16 +111,16 @@ router = APIRouter(prefix="/v1")
 @router.get("/queues", tags=["queues"])
 async def list_queues(desk: AtDesk, caller: Annotated[Caller, Depends(allow("list_queues"))]) -> QueueStates:
     """The state of every queue that the caller may see."""
-    age = desk.directory_age_s
+    alliance = desk.alliance
     lengths = await entries.lengths(desk.database)
-    known = desk.alliance.queues
+    known = alliance.queues
     return QueueStates(
         queues=[
             QueueState.of(name, known.get(name), lengths.get(name, Length()))
             for name in sorted(known.keys() | lengths.keys())
-            if caller.sees(_force_of(desk.alliance, name))
+            if caller.sees(_force_of(alliance, name))
         ],
-        directory_age_seconds=age,
+        directory_age_seconds=desk.directory_age_s,
     )
 
 
@@ -131,14 +133,13 @@ async def show_queue(
     after: Annotated[str | None, Query(max_length=256, description="`next` of the page before.")] = None,
 ) -> QueuePage:
     """A queue and the contacts in it, in the order in which they will be taken."""
-    age = desk.directory_age_s
     state = await _queue(desk, queue_id, caller)
     rows = await entries.page(desk.database, queue_id, after=_place(after), limit=limit + 1)
     return QueuePage(
         **dict(state),
         entries=[QueueEntry.of(row) for row in rows[:limit]],
         next=Cursor.of(rows[limit - 1]) if len(rows) > limit else None,
-        directory_age_seconds=age,
+        directory_age_seconds=desk.directory_age_s,
     )
 
 
@@ -241,6 +242,8 @@ def _refusals() -> Iterator[None]:
         raise Conflicting("No handler has this contact: there is nothing to give back.") from None
     except queue.HeldByAnother:
         raise Forbidden("Another handler has this contact; a supervisor may give it back.") from None
+    except NoDefaultQueue:
+        raise Unavailable("The directory names no default queue just now.") from None
     except queue.UnknownForce:
         text = "is no force that the alliance knows"
         raise Invalid(f"/owningForce: {text}", faults=[Fault(text, pointer="/owningForce")]) from None

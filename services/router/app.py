@@ -24,7 +24,7 @@ from libs.service.settings import Settings
 from services.router.api import Desk, router
 from services.router.reactions import Reactions
 
-READER = "router-contacts"
+READER = "router"
 
 DESCRIPTION = """
 Decides which force owns a contact and in which queue it waits, and keeps the queues.

@@ -64,7 +64,7 @@ class Taken(NamedTuple):
     at: datetime
 
 
-def sees(caller: Caller, contact: Contact, alliance: Alliance | None) -> bool:
+def sees(caller: Caller, contact: Contact, alliance: Alliance) -> bool:
     """Whether the contact is the caller's to know: owned by, presented to or answered for one of its forces, in its own
     hands, or the alliance's and the caller may see what is."""
     decision = contact.decision
@@ -74,7 +74,7 @@ def sees(caller: Caller, contact: Contact, alliance: Alliance | None) -> bool:
         return True
     if caller.forces & {decision.presented_force, contact.answering_force}:
         return True
-    waits_in = alliance.queues.get(decision.queue) if alliance else None
+    waits_in = alliance.queues.get(decision.queue)
     return caller.alliance and (waits_in is None or waits_in.force is None)
 
 
@@ -157,7 +157,7 @@ async def _taken_before(database: Database, claim: Claim, taker: Taker) -> Taken
 
 
 async def release(
-    database: Database, subject: str, caller: Caller, *, reason: str, alliance: Alliance | None, on_commit: OnCommit
+    database: Database, subject: str, caller: Caller, *, reason: str, alliance: Alliance, on_commit: OnCommit
 ) -> Contact:
     """Give a contact back to where it belongs, at its old place in time. A supervisor may do so for another.
 
@@ -190,7 +190,7 @@ async def confirm_owner(
     )
 
 
-def _seen(contact: Contact, caller: Caller, alliance: Alliance | None) -> Contact:
+def _seen(contact: Contact, caller: Caller, alliance: Alliance) -> Contact:
     if not sees(caller, contact, alliance):
         raise UnknownContact
     return contact

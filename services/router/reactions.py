@@ -7,7 +7,6 @@ checkpoint. No contact is dropped: one whose facts cannot be read is queued from
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TypeAlias
 from uuid import UUID
@@ -26,13 +25,10 @@ from libs.events.types.contacts import (
     ContactLocated,
     ContactMessageAdded,
     ContactReceived,
-    Location,
 )
-from libs.events.types.routing import Candidate
-from libs.events.types.shapes import Shape
-from libs.places import UnusableShape
 from services.router import entries
-from services.router.contact import NEVER_SEEN, Contact, Heard, Placed, evolve, hear, hear_envelope
+from services.router.contact import NEVER_SEEN, Contact, Heard, Placed, fold, hear, hear_envelope
+from services.router.locations import prepare, resolve
 from services.router.queue import place, withdraw
 
 log = structlog.get_logger(__name__)
@@ -60,11 +56,12 @@ class Reactions:
         Raises Unavailable while there is no directory to decide by.
         """
         alliance = self._known_alliance()
+        # To what a newer intake may say besides there is nothing to do.
+        facts = [(event, event.fact) for event in events if BY_TYPE.get(event.type) in REACTIONS]
+        await prepare(fact for _, fact in facts)
         told: dict[str, list[tuple[Event, Fact, dict[str, Placed]]]] = {}
-        for event in events:
-            if BY_TYPE.get(event.type) in REACTIONS:  # of what a newer intake may say we know nothing to do
-                fact = event.fact
-                told.setdefault(event.subject, []).append((event, fact, resolve(fact, alliance)))
+        for event, fact in facts:
+            told.setdefault(event.subject, []).append((event, fact, resolve(fact, alliance)))
         subjects = sorted(told)
         known = await entries.lock(connection, subjects)
         contacts = await entries.contacts(connection, subjects)
@@ -76,10 +73,9 @@ class Reactions:
                 heard = hear(heard, fact, version=event.version, at=event.time, places=places)
                 if heard is None:
                     raise ValueError(f"{event.type} comes before the contact itself")
-                facts = REACTIONS[type(fact)](contact, heard, alliance)
-                for said in facts:
-                    contact = evolve(contact, said)
-                made += self._events(subject, contact, facts, caused_by=event)
+                following = REACTIONS[type(fact)](contact, heard, alliance)
+                contact = fold(following, contact)
+                made += self._events(subject, contact, following, caused_by=event)
                 known[subject] = heard
             if made:
                 contacts[subject] = contact
@@ -99,8 +95,7 @@ class Reactions:
             return []
         heard = hear_envelope(force, version=version, at=at)
         facts = place(NEVER_SEEN, heard, alliance)
-        for said in facts:
-            contact = evolve(contact, said)
+        contact = fold(facts)
         await entries.keep_heard(connection, {subject: heard})
         await entries.show(connection, {subject: contact})
         log.error(
@@ -125,35 +120,6 @@ class Reactions:
             caused_by=caused_by.id if caused_by else None,
             traceparent=caused_by.traceparent if caused_by else None,
         )
-
-
-def resolve(fact: Fact, alliance: Alliance) -> dict[str, Placed]:
-    """What the fact's locations resolve to, by location id; one without a usable place is left out."""
-    placed = {}
-    for location, shape in _shapes(fact):
-        if shape is None or alliance.atlas is None:
-            continue
-        with suppress(UnusableShape):
-            located = alliance.atlas.locate(shape)
-            if located is not None:
-                placed[location.id] = Placed(
-                    location_id=location.id,
-                    candidates=tuple(Candidate(force=c.force, share=c.share) for c in located.candidates),
-                    too_close=located.too_close,
-                    border_m=located.border_m,
-                    generation=alliance.generation,
-                )
-    return placed
-
-
-def _shapes(fact: Fact) -> list[tuple[Location, Shape | None]]:
-    match fact:
-        case ContactReceived():
-            shapes = fact.personal.shapes if fact.personal else {}
-            return [(location, shapes.get(location.id)) for location in fact.locations]
-        case ContactLocated():
-            return [(fact.location, fact.personal.shape if fact.personal else None)]
-    return []
 
 
 def _envelope(parked: Parked) -> tuple[str | None, str | None, int, datetime]:
