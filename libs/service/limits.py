@@ -9,6 +9,7 @@ neither is a NUL taken in a path or query; and an answer that has not begun afte
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -29,7 +30,7 @@ from libs.service.problem import (
     TooLarge,
     TooSlow,
 )
-from libs.service.refusals import answer
+from libs.service.refusals import answer, reference
 
 __all__ = ["Limits", "current_traceparent"]
 
@@ -41,6 +42,7 @@ DRAIN_BYTES = 16 * 1024 * 1024
 """A refused body is read to its end and thrown away up to this, so that the connection can go on."""
 
 _json = msgspec.json.Decoder()
+_LONG_NUMBER = re.compile(rb"[0-9]{19}")
 
 
 class Limits:
@@ -199,21 +201,25 @@ def check_json(body: bytes) -> None:
         raise BadRequest(detail) from None
     except RecursionError:
         raise BadRequest("The body is nested too deeply.") from None
-    if rb"\u0000" in body:  # only then can a text hold one: a bare NUL is not JSON
-        faults = [Fault("must not hold a NUL character", pointer=pointer) for pointer in _with_nul(value, "")]
+    # Only a body with one of these can hold what is looked for: a bare NUL is not JSON, and a bigint has 19 digits.
+    if rb"\u0000" in body or _LONG_NUMBER.search(body):
+        faults = list(_unfit(value, ""))
         if faults:
             raise Invalid(f"{faults[0].pointer or 'the body'}: {faults[0].detail}", faults=faults)
 
 
-def _with_nul(value: Any, pointer: str) -> Iterator[str]:
+def _unfit(value: Any, pointer: str) -> Iterator[Fault]:
     if isinstance(value, str):
         if "\x00" in value:
-            yield pointer
+            yield Fault("must not hold a NUL character", pointer=pointer)
+    elif isinstance(value, int):
+        if not -(2**63) <= value < 2**63:
+            yield Fault("must fit into 64 bits", pointer=pointer)
     elif isinstance(value, list):
         for i, item in enumerate(value):
-            yield from _with_nul(item, f"{pointer}/{i}")
+            yield from _unfit(item, f"{pointer}/{i}")
     elif isinstance(value, dict):
         for name, item in value.items():
             if "\x00" in name:
-                yield pointer
-            yield from _with_nul(item, f"{pointer}/{name[:64]}")
+                yield Fault("must not have a member with a NUL character in its name", pointer=pointer)
+            yield from _unfit(item, f"{pointer}/{reference(name)}")

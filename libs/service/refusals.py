@@ -127,8 +127,13 @@ def pointer(location: Sequence[str | int], body: Any, *, missing: bool = False) 
             at = at[step]
         elif not (missing and i == len(location) - 1):
             continue
-        parts.append(_short(step).replace("~", "~0").replace("/", "~1"))
+        parts.append(reference(step))
     return "".join("/" + part for part in parts)
+
+
+def reference(step: str | int) -> str:
+    """One step of a JSON Pointer (RFC 6901, section 3)."""
+    return _short(step).replace("~", "~0").replace("/", "~1")
 
 
 def _short(part: str | int) -> str:

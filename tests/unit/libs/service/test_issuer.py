@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -10,16 +9,10 @@ from joserfc.jwk import OctKey, OKPKey, RSAKey
 
 from libs.service import issuer as module
 from libs.service.issuer import Issuer, Unfit, read_keys
-from tests.unit.libs.service.issuing import ED25519, P256, RSA, LocalIssuer, issuing, public
+from tests.unit.libs.service.issuing import ED25519, P256, RSA, LocalIssuer, public
 
 pytestmark = pytest.mark.filterwarnings("ignore::joserfc.errors.SecurityWarning")
 DISCOVERY = "/.well-known/openid-configuration"
-
-
-@pytest.fixture
-async def local() -> AsyncIterator[LocalIssuer]:
-    async with issuing() as started:
-        yield started
 
 
 async def test_keys_are_found_by_discovery(local: LocalIssuer) -> None:

@@ -4,7 +4,6 @@ import base64
 import hmac
 import json
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -16,15 +15,9 @@ from libs.service.caller import Caller
 from libs.service.issuer import Issuer
 from libs.service.problem import Unauthenticated, Unavailable
 from libs.service.tokens import Verifier
-from tests.unit.libs.service.issuing import AUDIENCE, ED25519, P256, RSA, STRANGER, LocalIssuer, issuing, public, sign
+from tests.unit.libs.service.issuing import AUDIENCE, ED25519, P256, RSA, STRANGER, LocalIssuer, public, sign
 
 pytestmark = pytest.mark.filterwarnings("ignore::joserfc.errors.SecurityWarning")
-
-
-@pytest.fixture
-async def local() -> AsyncIterator[LocalIssuer]:
-    async with issuing() as started:
-        yield started
 
 
 @pytest.fixture
