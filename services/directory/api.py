@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Self, TypeAlias, TypeVar
+from typing import Annotated, TypeAlias, TypeVar
 
 from fastapi import APIRouter, Depends, Path, Query
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
 from libs.alliance import Alliance
@@ -136,29 +136,25 @@ class Place(BaseModel):
     )
     postcode: str | None = Field(None, max_length=32, description="As people write it: any case, any spacing.")
 
-    @model_validator(mode="after")
-    def _is_one_place(self) -> Self:
-        coordinates = {"lat", "lon", "radius_m"} & self.model_fields_set
-        if self.postcode is not None and coordinates:
-            raise ValueError("Give lat and lon, or a postcode, not both.")
-        if self.postcode is None and (self.lat is None or self.lon is None):
-            raise ValueError("Give lat and lon (and radius_m), or a postcode.")
-        return self
-
     def shape(self) -> Point | Circle | Postcode:
-        """Raises Invalid for what does not have a postcode's form."""
+        """Raises Invalid where the two forms are mixed, or neither is whole, or the postcode has no postcode's form."""
         if self.postcode is not None:
+            if self.model_fields_set & {"lat", "lon", "radius_m"}:
+                raise _invalid("postcode", "stands alone: give a postcode, or lat and lon")
             if normalise(self.postcode) is None:
-                raise Invalid(
-                    "This is no postcode.",
-                    faults=[Fault("A British postcode is right, for instance CB1 0AA.", parameter="postcode")],
-                )
+                raise _invalid("postcode", "has not the form of a British postcode, as CB1 1AA")
             return Postcode(postcode=self.postcode)
-        assert self.lat is not None
-        assert self.lon is not None
+        if self.lat is None:
+            raise _invalid("lat", "is required, with lon; or a postcode")
+        if self.lon is None:
+            raise _invalid("lon", "is required with lat")
         if self.radius_m:
             return Circle(lat=self.lat, lon=self.lon, radius_m=self.radius_m)
         return Point(lat=self.lat, lon=self.lon)
+
+
+def _invalid(parameter: str, detail: str) -> Invalid:
+    return Invalid(f"{parameter}: {detail}", faults=[Fault(detail, parameter=parameter)])
 
 
 @router.get(
