@@ -1,8 +1,12 @@
+import io
+import logging
 from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pytest
+import structlog
 
+from libs.service import logs
 from libs.service.access import ACCESS
 from tests.unit.libs.service.issuing import LocalIssuer, issuing
 from tests.unit.libs.service.serving import calling, make_app
@@ -26,6 +30,20 @@ async def client(local: LocalIssuer) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the tests' service."""
     async with calling(make_app(local)) as started:
         yield started
+
+
+@pytest.fixture
+def logged() -> Iterator[io.StringIO]:
+    """What is logged during the test."""
+    root = logging.getLogger()
+    before = root.handlers, root.level
+    stream = io.StringIO()
+    logs.configure("things", "INFO", stream=stream)
+    structlog.configure(cache_logger_on_first_use=False)
+    yield stream
+    structlog.reset_defaults()
+    logging.captureWarnings(False)
+    root.handlers, root.level = before
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,118 @@
+"""What is known of a request: its id, its trace, its headers, one line, its metrics."""
+
+import io
+import json
+import re
+
+import httpx
+import pytest
+from prometheus_client import REGISTRY
+
+from libs.service import context
+from libs.service.context import child_of
+
+pytestmark = pytest.mark.filterwarnings("ignore::joserfc.errors.SecurityWarning")
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+SPAN = "b7ad6b7169203331"
+
+
+@pytest.mark.parametrize("flags", ["00", "01"])
+def test_a_valid_traceparent_is_continued_with_a_span_of_our_own(flags: str) -> None:
+    child = child_of(f"00-{TRACE}-{SPAN}-{flags}")
+    assert re.fullmatch(rf"00-{TRACE}-[0-9a-f]{{16}}-{flags}", child)
+    assert SPAN not in child
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        None,
+        "",
+        "x",
+        f"00-{'0' * 32}-{SPAN}-01",
+        f"00-{TRACE}-{'0' * 16}-01",
+        f"ff-{TRACE}-{SPAN}-01",
+        f"00-{TRACE.upper()}-{SPAN}-01",
+        f"00-{TRACE}-{SPAN}",
+        f"00-{TRACE}-{SPAN}-01\n",
+        f"00-{TRACE[:-1]}-{SPAN}-01",
+    ],
+)
+def test_anything_else_begins_a_trace(given: str | None) -> None:
+    begun = child_of(given)
+    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", begun)
+    assert TRACE not in begun
+
+
+def test_a_newer_version_is_read_as_far_as_we_know_it() -> None:
+    assert child_of(f"01-{TRACE}-{SPAN}-ff-more").startswith(f"00-{TRACE}-")
+    assert child_of(f"01-{TRACE}-{SPAN}-ff-more").endswith("-01")
+
+
+def test_outside_of_a_request_nothing_is_known() -> None:
+    assert (context.current_request_id(), context.current_traceparent()) == (None, None)
+
+
+async def test_every_answer_has_its_id_and_the_headers_that_browsers_need(
+    client: httpx.AsyncClient, bearer: dict[str, str]
+) -> None:
+    for answer in (
+        await client.get("/v1/things/1", headers=bearer),
+        await client.get("/v1/things/1"),
+        await client.get("/nowhere"),
+        await client.put("/v1/things/fail/crash", headers=bearer),
+        await client.get("/healthz"),
+    ):
+        assert re.fullmatch(r"[0-9a-f-]{36}", answer.headers["x-request-id"])
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
+        assert "server" not in answer.headers
+
+
+async def test_a_request_id_of_the_client_s_is_not_believed(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/healthz", headers={"X-Request-Id": "mine"})
+    assert answer.headers["x-request-id"] != "mine"
+
+
+async def test_a_request_is_one_line_that_repeats_nothing_of_it(
+    client: httpx.AsyncClient, bearer: dict[str, str], logged: io.StringIO
+) -> None:
+    secret = "07700900123"
+    traced = {"traceparent": f"00-{TRACE}-{SPAN}-01"}
+    await client.get(f"/v1/things/1?limit=2&number={secret}", headers=bearer | traced | {"User-Agent": secret})
+    await client.post(f"/v1/things/1?n={secret}", json={"name": secret, secret: secret}, headers=bearer)
+    await client.get(f"/{secret}%0D%0Aforged")
+    await client.put("/v1/things/fail/crash", headers=bearer)
+    await client.get("/healthz")
+    text = logged.getvalue()
+    assert secret not in text
+    assert bearer["Authorization"][7:60] not in text
+    assert "secret of the house" not in text
+    lines = [json.loads(line) for line in text.splitlines()]
+    requests = [line for line in lines if line["event"] == "request"]
+    assert [(line["operation"], line["status"]) for line in requests] == [
+        ("get_thing", 200),
+        ("make_thing", 422),
+        ("unmatched", 404),
+        ("fail", 500),
+    ]  # and health at debug level only
+    assert requests[0]["traceId"] == TRACE
+    (crash,) = (line for line in lines if line["event"] == "unhandled error")
+    assert crash["requestId"] == requests[3]["requestId"]
+    assert crash["exception"][0]["type"] == "builtins.RuntimeError"
+    assert any("serving.py" in frame for frame in crash["exception"][0]["frames"])
+
+
+async def test_a_request_is_measured_by_operation_and_status(client: httpx.AsyncClient, bearer: dict[str, str]) -> None:
+    def count(operation: str, status: str) -> float:
+        labels = {"operation": operation, "status": status}
+        return REGISTRY.get_sample_value("hueandcry_http_request_seconds_count", labels) or 0.0
+
+    before = count("get_thing", "200"), count("unmatched", "404")
+    await client.get("/v1/things/1", headers=bearer)
+    await client.get("/some/address/nobody/has")
+    assert (count("get_thing", "200"), count("unmatched", "404")) == (before[0] + 1, before[1] + 1)
+    shown = (await client.get("/metrics")).text
+    assert 'hueandcry_http_request_seconds_count{operation="get_thing",status="200"}' in shown
+    assert "/some/address" not in shown
