@@ -16,13 +16,13 @@ from typing import Any
 import httpx
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.table import Table
 
 from deploy.local.issuer import make_token
 from deploy.local.layout import Layout
 from deploy.local.morning import Call, contacts
 from deploy.local.places import places_of
 from deploy.local.process import Trouble
+from deploy.local.show import table_of
 from deploy.local.supervisor import holder
 from services.directory import alliance_file
 from services.directory.alliance_file import AllianceFile, Unusable
@@ -102,26 +102,29 @@ class Morning:
             began = time.perf_counter()
 
     def show(self, outcomes: list[Outcome]) -> None:
-        table = Table(title="Where each went", title_justify="left", title_style="bold")
+        wide = self.console.width >= 130
+        table = table_of("Where each went")
         table.add_column("By", no_wrap=True)
-        table.add_column("What", ratio=1)
+        if wide:
+            table.add_column("What")
         table.add_column("From", no_wrap=True)
-        table.add_column("Presented to")
-        table.add_column("Owning force")
+        if wide:
+            table.add_column("Presented to", no_wrap=True)
+        table.add_column("Owning force", no_wrap=wide)
         table.add_column("Queue", no_wrap=True)
-        table.add_column("Cause")
+        table.add_column("Cause", no_wrap=wide)
         table.add_column("ms", justify="right", no_wrap=True)
         for outcome in outcomes:
             call, routing = outcome.call, outcome.routing
-            owner = routing.get("owningForce") or "the alliance"
+            owner = (routing.get("owningForce") or "alliance") if routing["state"] == "routed" else "–"
             table.add_row(
                 call.by,
-                call.story,
+                *([call.story] if wide else []),
                 call.where,
-                call.presented or "–",
-                owner + (" ?" if routing.get("provisional") else "") if routing["state"] == "routed" else "–",
+                *([call.presented or "–"] if wide else []),
+                owner + (" ?" if routing.get("provisional") else ""),
                 routing.get("queue", "still pending"),
-                routing.get("cause", "–"),
+                routing.get("cause", "–") if wide else routing.get("cause", "–").replace("-", " "),
                 f"{outcome.took_s * 1000:.0f}",
             )
         self.console.print(table)
@@ -149,9 +152,9 @@ class Morning:
             handler = self.headers("handler", force, subject=f"demo-handler-{force}")
             for line, ending in zip(("999", "101"), (endings[0], endings[1 + number % 2]), strict=True):
                 done += await self.take_one(handler, f"{force}-{line}", ending)
-        table = Table(title="What handlers did", title_justify="left", title_style="bold")
-        for heading in ("Contact", "From the queue", "Disposition", "Incident", "Owned by"):
-            table.add_column(heading, no_wrap=True)
+        table = table_of("What handlers did")
+        for heading in ("Contact", "Queue", "Disposition", "Incident", "Owned by"):
+            table.add_column(heading, no_wrap=heading in ("Contact", "Incident"))
         for row in done:
             table.add_row(*row)
         self.console.print(table)

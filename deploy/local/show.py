@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import shlex
 
+from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from deploy.local.issuer import make_token
 from deploy.local.layout import SERVICE_PORTS, Layout
+from deploy.local.parts import what_is_missing
 from deploy.local.places import Place
 from services.directory.alliance_file import AllianceFile
 
@@ -23,23 +26,31 @@ WHAT = {
 
 def overview(console: Console, layout: Layout, alliance: AllianceFile, place: Place) -> None:
     """The table of services, how to stop, and one line to paste."""
-    table = Table(title=f"Hue and Cry for {alliance.alliance.name}", title_justify="left", title_style="bold")
-    for heading in ("Service", "What it does", "OpenAPI page", "Health"):
+    wide = console.width >= 120
+    table = table_of(f"Hue and Cry for {alliance.alliance.name}")
+    for heading in ("Service", *(["What it does"] if wide else []), "OpenAPI page", "Health", ""):
         table.add_column(heading, no_wrap=True)
     for service in SERVICE_PORTS:
-        url = layout.url(service)
-        table.add_row(service, WHAT[service], f"{url}/docs", f"{url}/readyz")
+        health = f"{layout.url(service)}/readyz"
+        missing = what_is_missing(health)
+        state = "[green]ready[/green]" if missing is None else f"[red]{escape(missing)}[/red]"
+        table.add_row(service, *([WHAT[service]] if wide else []), f"{layout.url(service)}/docs", health, state)
     console.print()
     console.print(table)
     for sentence in (
-        f"Logs are in {layout.var / 'log'}.",
-        "Stop with Ctrl-C here, or with `make stop` in another terminal. The data stays; `make reset` forgets it.",
+        f"Logs: {layout.var / 'log'}",
+        "Stop with Ctrl-C here, or with `make stop` in another terminal.",
+        "The data stays for the next run; `make reset` forgets it.",
     ):
-        console.print(sentence, soft_wrap=True)
+        console.print(sentence, soft_wrap=True, highlight=False)
     console.print()
-    console.print(f"A call on 999 from {place.postcode}; paste it into another terminal:", soft_wrap=True)
+    console.print(f"A call on 999 from {place.postcode}, to paste into another terminal:", soft_wrap=True)
     console.print(curl_line(layout, alliance, place), soft_wrap=True, markup=False, highlight=False)
     console.print()
+
+
+def table_of(title: str) -> Table:
+    return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE, padding=(0, 1, 0, 0))
 
 
 def curl_line(layout: Layout, alliance: AllianceFile, place: Place) -> str:

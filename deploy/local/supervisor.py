@@ -87,8 +87,16 @@ class Supervisor:
 
         Raises Trouble where one ends as it starts, or lacks something for longer than its limit.
         """
+        self.launch(*parts)
+        self.wait_for(*parts)
+
+    def launch(self, *parts: Part) -> None:
+        """Start parts without waiting."""
         for part in parts:
             self._launch(part)
+
+    def wait_for(self, *parts: Part) -> None:
+        """Wait until parts that were launched are ready. Raises Trouble as `start` does."""
         for part in parts:
             while (trouble := part.trouble()) is not None:
                 self.tend(spare=parts)

@@ -1,7 +1,7 @@
 """`make run`: everything up on this machine, in the terminal, until Ctrl-C.
 
-In order, each when what it needs is healthy: PostgreSQL and Kafka (or the ones whose addresses are given), topics,
-databases, migrations, the issuer, the directory, the alliance, and the other three services.
+Each part when what it needs is ready: PostgreSQL and Kafka (or the ones whose addresses are given), databases and
+migrations, the alliance in the directory's database, topics, the issuer, the services, the router last.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from rich.text import Text
 
 from deploy.local import parts, show
 from deploy.local.databases import Logins, make_databases, migrate_all
+from deploy.local.kafka import Kafka
 from deploy.local.layout import ROOT, SERVICE_PORTS, Layout, check_port
 from deploy.local.places import places_of
 from deploy.local.process import Child, Trouble, dying_with_us
@@ -27,7 +28,7 @@ from deploy.local.secret_files import secret
 from deploy.local.supervisor import Stopped, Supervisor
 from deploy.local.topics import create_topics
 from services.directory import alliance_file
-from services.directory.alliance_file import AllianceFile, Unusable
+from services.directory.alliance_file import Unusable
 
 DEFAULT_ALLIANCE = "bedfordshire-cambridgeshire-hertfordshire"
 DISK_BYTES = 1024**3
@@ -55,9 +56,7 @@ class Run:
         with self.supervisor.running():
             self.check_machine()
             (self.layout.var / "alliance").write_text(str(path.resolve()))
-            kafka, database = self.start_servers()
-            logins = self.furnish(alliance, kafka, database)
-            self.start_services(path, logins, kafka)
+            self.bring_up(path, [force.id for force in alliance.forces])
             self.say(f"Everything is up, {time.monotonic() - self.began:.1f} s after the start.")
             places = places_of([force.id for force in alliance.forces], self.layout.var)
             show.overview(self.console, self.layout, alliance, places[alliance.forces[0].id].inside[0])
@@ -87,51 +86,59 @@ class Run:
         for whose, port in needed.items():
             check_port(port, whose, "stop that, or use other ports with `make run PORT_BASE=9000`.")
 
-    def start_servers(self) -> tuple[str, str]:
-        """PostgreSQL and Kafka, side by side; their addresses."""
-        starting = []
+    def bring_up(self, alliance: Path, forces: list[str]) -> None:
+        """Each part when what it needs is ready; what only PostgreSQL is needed for is done while Kafka starts."""
+        supervisor = self.supervisor
+        kafka, starting = self.kafka_address(), []
         if self.kafka is None:
-            node = parts.kafka_node(self.layout)
-            node.prepare()
-            starting.append(parts.kafka_part(node))
-            self.kafka = node.bootstrap_servers
-        if self.database is None:
-            server = parts.postgres_server(self.layout)
-            server.prepare()
-            starting.append(parts.postgres_part(server))
-            self.database = server.admin_url
-        self.supervisor.start(*starting)
-        if starting:
-            self.say(f"{' and '.join(part.name for part in reversed(starting))} ready.")
-        return self.kafka, self.database
+            starting.append(parts.kafka_part(self.prepared_kafka()))
+        supervisor.launch(*starting)
+        logins = self.furnish(self.database or self.start_postgres())
+        settings = {service: parts.service_environment(self.layout, logins[service], kafka) for service in logins}
+        self.load(alliance, settings["directory"])
+        issuer = parts.issuer_part(self.layout)
+        supervisor.launch(issuer)
+        supervisor.wait_for(issuer, *starting)
+        made = asyncio.run(create_topics(kafka, forces))
+        self.say(f"Kafka and the token issuer are ready, {len(made) or 'no'} new topics.")
+        services = {name: parts.service_part(self.layout, name, settings[name]) for name in SERVICE_PORTS}
+        router = services.pop("router")
+        supervisor.start(*services.values())
+        supervisor.start(router)  # it decides from what the directory has published
 
-    def furnish(self, alliance: AllianceFile, kafka: str, database: str) -> dict[str, Logins]:
-        """Topics, databases, migrations."""
+    def kafka_address(self) -> str:
+        return self.kafka or f"127.0.0.1:{self.layout.kafka_port}"
 
-        async def make() -> tuple[list[str], dict[str, Logins]]:
-            made = await create_topics(kafka, [force.id for force in alliance.forces])
+    def prepared_kafka(self) -> Kafka:
+        node = parts.kafka_node(self.layout)
+        node.prepare()
+        return node
+
+    def start_postgres(self) -> str:
+        """Its superuser's address."""
+        server = parts.postgres_server(self.layout)
+        server.prepare()
+        self.supervisor.start(parts.postgres_part(server))
+        return server.admin_url
+
+    def furnish(self, database: str) -> dict[str, Logins]:
+        """Databases and migrations."""
+
+        async def make() -> dict[str, Logins]:
             logins = await make_databases(database, lambda role: secret(self.layout.secrets, f"{role}.password"))
             await migrate_all(logins)
-            return made, logins
+            return logins
 
-        made, logins = asyncio.run(make())
-        self.say(f"Topics ({len(made)} new), databases and migrations done.")
+        logins = asyncio.run(make())
+        self.say("PostgreSQL is ready, its databases are migrated.")
         return logins
 
-    def start_services(self, alliance: Path, logins: dict[str, Logins], kafka: str) -> None:
-        """The issuer, the directory, the alliance into it, then those that need it."""
-        environments = {
-            service: parts.service_environment(self.layout, logins[service], kafka) for service in SERVICE_PORTS
-        }
-        services = {
-            service: parts.service_part(self.layout, service, environments[service]) for service in SERVICE_PORTS
-        }
-        self.supervisor.start(parts.issuer_part(self.layout))
-        self.supervisor.start(services["directory"])
+    def load(self, alliance: Path, environment: dict[str, str]) -> None:
+        """Bring the alliance into the directory's database; where it is there already, nothing changes."""
         loaded = subprocess.run(
             [sys.executable, "-m", "services.directory", "load", str(alliance)],
             cwd=ROOT,
-            env=environments["directory"],
+            env=environment,
             capture_output=True,
             text=True,
             check=False,
@@ -141,7 +148,6 @@ class Run:
             raise Trouble(f"The alliance in {alliance} could not be loaded; it said:\n{said}")
         for sentence in loaded.stdout.splitlines():
             self.say(sentence)
-        self.supervisor.start(services["intake"], services["router"], services["recording"])
 
     def play(self, alliance: Path) -> None:
         """The short morning, while the parts are tended."""

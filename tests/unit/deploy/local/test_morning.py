@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import BaseModel
 
 from deploy.local.morning import contacts
 from deploy.local.places import ForcePlaces, Place
@@ -9,7 +10,7 @@ from services.intake.online import OnlineContact
 from services.intake.telephone import TelephoneContact
 from services.intake.web import WebContact
 
-MODELS = {"telephone": TelephoneContact, "web": WebContact, "online": OnlineContact}
+MODELS: dict[str, type[BaseModel]] = {"telephone": TelephoneContact, "web": WebContact, "online": OnlineContact}
 
 
 def some_places(force: str, neighbour: str) -> ForcePlaces:

@@ -111,10 +111,15 @@ def test_a_signal_stops_everything_and_a_second_one_breaks_nothing_off(layout: L
     )
     slow = part(layout, "slow", argv=[sys.executable, "-c", script])
     slow.trouble = lambda: None if slow.child and "ready" in slow.child.last_words() else "not yet"
-    with pytest.raises(Stopped), supervisor.running():
-        supervisor.start(slow)
-        os.kill(os.getpid(), signal.SIGTERM)
-        supervisor.stay()
+
+    def run() -> None:
+        with supervisor.running():
+            supervisor.start(slow)
+            os.kill(os.getpid(), signal.SIGTERM)
+            supervisor.stay()
+
+    with pytest.raises(Stopped):
+        run()
     assert slow.child is not None
     assert slow.child.popen.returncode == 0
     assert "Stopping already: every part gets the time to finish what it is doing." in said
