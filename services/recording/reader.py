@@ -2,6 +2,9 @@
 
 Invariant: a contact's row, its report's incident and the reader's checkpoint change in one transaction, with the row
 locked. So a report opens its incident exactly once, however many copies read and however often an event comes again.
+
+A fact that cannot be read changes nothing, and its contact is known and owed all the same: parked, it would hold back
+what the router says of the contact, and nobody could dispose of it. The router parks such a fact, the audit shows it.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 import msgspec
+import structlog
 
 from libs.events.envelope import Event, Malformed
 from libs.events.log.consumer import Apply
@@ -24,6 +28,8 @@ from services.recording.contact import Contact
 from services.recording.disposition import after_disposal, appends_of
 from services.recording.incidents import decide
 from services.recording.reports import incident_of_report, is_made_whole, opens_by_itself
+
+log = structlog.get_logger(__name__)
 
 Reaction: TypeAlias = Callable[[Contact, Event, Any], Contact]
 
@@ -40,7 +46,12 @@ def make_apply(reactions: Mapping[type[Fact], Reaction], source: str) -> Apply:
         reports: dict[UUID, bytes] = {}
         last: dict[UUID, Event] = {}
         for id_, event in heard:
-            contacts[id_] = by_type[event.type](contacts[id_], event, event.fact)
+            try:
+                fact = event.fact
+            except Malformed:
+                log.error("fact_unreadable", type=event.type, event=str(event.id), contact=event.subject)
+                continue
+            contacts[id_] = by_type[event.type](contacts[id_], event, fact)
             last[id_] = event
             if event.type == ContactReceived.TYPE and is_made_whole(contacts[id_]):
                 reports[id_] = event.data
@@ -60,15 +71,8 @@ def make_apply(reactions: Mapping[type[Fact], Reaction], source: str) -> Apply:
 
 
 def open_report(contact: Contact, data: bytes, last: Event, source: str) -> tuple[Contact, list[Append]]:
-    """The contact after its report opened the incident, and what to append. `data` is the received event's.
-
-    Raises Malformed where that cannot be read.
-    """
-    try:
-        received = _received.decode(data)
-    except msgspec.DecodeError as error:
-        raise Malformed(f"the report {contact.id}: {error}") from None
-    decision = decide(None, None, incident_of_report(contact, received))
+    """The contact after its report opened the incident, and what to append. `data` is the received event's."""
+    decision = decide(None, None, incident_of_report(contact, _received.decode(data)))
     now = datetime.now(UTC)
     (disposed,) = decision.on_contact
     appends = appends_of(decision, contact, None, source=source, time=now, traceparent=last.traceparent)
