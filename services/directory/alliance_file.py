@@ -129,6 +129,8 @@ def parse(text: str, name: str) -> AllianceFile:
     """Raises Unusable; `name` is what its sentence calls the file."""
     try:
         file = AllianceFile.model_validate(tomllib.loads(text))
+    except RecursionError:
+        raise Unusable(f"{name}: this is nested too deeply for an alliance file.") from None
     except tomllib.TOMLDecodeError as error:
         where = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", str(error), re.DOTALL)
         if where is None:
@@ -190,10 +192,13 @@ def _sentence(text: str, name: str, place: _Place, message: str) -> str:
 def _line_of(text: str, place: _Place) -> int | None:
     """The line of the key, or of the table it is missing from; None where the file is not written in plain tables."""
     table, *path = place
-    if path and isinstance(path[0], int):
-        header, skip = rf"\s*\[\[\s*{table}\s*\]\]", path[0]
+    name = re.escape(str(table))
+    if not path:
+        header, skip = rf'\s*("?{name}"?\s*=|\[+\s*{name}\s*\])', 0
+    elif isinstance(path[0], int):
+        header, skip = rf"\s*\[\[\s*{name}\s*\]\]", path[0]
     else:
-        header, skip = rf"\s*\[\s*{table}\s*\]", 0
+        header, skip = rf"\s*\[\s*{name}\s*\]", 0
     key = next((part for part in path if isinstance(part, str)), None)
     found: int | None = None
     for at, line in enumerate(text.splitlines(), 1):

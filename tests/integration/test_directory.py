@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+import asyncpg
 import pytest
 import pytest_asyncio
 import shapely
 
+from deploy.local.postgres import Postgres
 from libs.alliance import Alliance
 from libs.alliance.copy import AllianceCopy
 from libs.events.log.database import Database
@@ -216,18 +218,25 @@ async def test_what_is_published_makes_the_same_picture(store: Database, empty_t
                 assert owner_at(copy.current, easting) == owner_at(own, easting)
 
 
-async def test_the_picture_stays_while_the_database_is_away(store: Database) -> None:
+async def test_the_picture_stays_while_the_database_is_away_and_follows_when_it_is_back(
+    url: str, store: Database, postgres: Postgres
+) -> None:
+    name = url.rpartition("/")[2]
     await load_three(store)
-    away = await Database.connect("postgres://directory:x@127.0.0.1:1/directory", source="/directory")
     picture = Picture(store)
-    await picture.look()
-    picture._database = away
+    admin = await asyncpg.connect(postgres.admin_url)
     try:
-        with pytest.raises(Unavailable):
-            await picture.look()
         async with running(picture.run()) as [following]:
-            await asyncio.sleep(0.6)
+            await until(lambda: picture.trouble() is None)
+            await admin.execute(f'ALTER DATABASE "{name}" CONNECTION LIMIT 0')
+            await admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
+            with pytest.raises(Unavailable):
+                await picture.look()
+            await asyncio.sleep(1)
             assert not following.done()
-        assert owner_at(picture.current, 505_000) == "bedfordshire"
+            assert owner_at(picture.current, 505_000) == "bedfordshire"
+            await admin.execute(f'ALTER DATABASE "{name}" CONNECTION LIMIT -1')
+            await load_three(store, areas("squares-2", bedfordshire=square(20)))
+            await until(lambda: picture.current.generation == "squares-2")
     finally:
-        await away.close()
+        await admin.close()

@@ -14,6 +14,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from deploy.local.process import free_port
 from libs.service.caller import ROLES
 from services.directory.alliance_file import SHIPPED
 from services.directory.app import make_app
@@ -136,6 +137,39 @@ async def test_the_load_command_loads_once_and_names_what_is_wrong(database: New
     code, _, err = await command("postgres://directory:secret@127.0.0.1:1/directory", "load", THREE)
     assert (code, err.count("\n")) == (1, 1)
     assert "secret" not in err
+
+
+async def test_the_service_starts_serves_and_stops_in_order(database: NewDatabase, tokens: Tokens) -> None:
+    port = free_port()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "services.directory"),
+        env={
+            "PATH": os.environ["PATH"],
+            "PORT": str(port),
+            "DATABASE_URL": (await database("directory")).url,
+            "KAFKA_BOOTSTRAP_SERVERS": NOBODY,
+            "OIDC_ISSUER": tokens.issuer_url,
+        },
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+            await until(lambda: _answers(client))
+            assert (await client.get("/v1/alliance")).status_code == 401
+            assert "locate" in (await client.get("/openapi.json")).text
+        process.terminate()
+        assert await asyncio.wait_for(process.wait(), 10) == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def _answers(client: httpx.AsyncClient) -> bool:
+    try:
+        return (await client.get("/healthz")).status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 async def test_it_is_ready_and_says_that_nothing_is_published_while_kafka_is_away(client: httpx.AsyncClient) -> None:

@@ -1,8 +1,11 @@
 """What may stand in an alliance file, and what is said of one that is wrong."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from services.directory.alliance_file import SHIPPED, Unusable, find, parse, read
 
@@ -76,12 +79,30 @@ def test_a_good_file_is_read_whole() -> None:
         ('queue = "alliance-default"', 'queue = "north-999"', "line 22: queues[2].id: the default queue is"),
         ('name = "Two"', 'name = "Two', "line 3, column 12: this is not TOML"),
         ('id = "two"', 'id = "Two!"', "line 2: alliance.id: this must be lower-case letters"),
+        ("[alliance]", "x = 1\n[alliance]", "line 1: x: there is no such key"),
+        ("[[lines]]", "[[lins]]", "line 28: lins: there is no such key"),
         ('"E23000026"', "23", "line 14: forces[2].ons_code: Input should be a valid string"),
     ],
 )
 def test_what_is_wrong_is_one_sentence_with_line_and_key(wrong: str, right: str, said: str) -> None:
     assert GOOD.count(wrong) == 1
     assert refusal(GOOD.replace(wrong, right)).startswith(f"two.toml, {said}")
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_whatever_is_in_a_file_it_is_read_or_refused(data: st.DataObject) -> None:
+    lines = GOOD.splitlines()
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(lines) - 1))
+        other = st.sampled_from(lines) | st.text(max_size=20) | st.just('id = "' + "(" * 3) | st.just('"a(" = 1')
+        lines[at] = data.draw(other)
+    with suppress(Unusable):  # and nothing else
+        parse("\n".join(lines), "two.toml")
+
+
+def test_a_file_nested_without_end_is_refused() -> None:
+    assert "nested too deeply" in refusal("a = " + "[" * 100_000)
 
 
 def test_two_lines_cannot_share_a_trunk_or_a_number() -> None:
