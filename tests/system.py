@@ -1,0 +1,169 @@
+"""The whole system in processes of its own, on free ports, by the code that `make run` uses; for tests that use it as
+its users do, and kill it as a bad day does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from deploy.local import parts
+from deploy.local.databases import Logins, make_databases, migrate_all
+from deploy.local.issuer import make_token
+from deploy.local.layout import ROOT, SERVICE_PORTS, Layout
+from deploy.local.process import Child, free_port
+from deploy.local.secret_files import secret
+from deploy.local.supervisor import Part
+from deploy.local.topics import create_topics
+from services.directory import alliance_file
+
+PORTS = 9
+"""What a layout takes from its base port on."""
+
+
+class System:
+    """PostgreSQL, Kafka, the issuer and the four services, under a folder of their own."""
+
+    def __init__(self, folder: Path, alliance: str) -> None:
+        folder.chmod(0o711)  # PostgreSQL does not run as root, and must be able to enter
+        self.layout = Layout(folder, _free_base())
+        self.alliance = alliance_file.find(alliance)
+        self.forces = [force.id for force in alliance_file.read(self.alliance).forces]
+        self.parts: dict[str, Part] = {}
+        self._copies: dict[str, str] = {}
+        self.logins: dict[str, Logins] = {}
+
+    def start(self) -> None:
+        """Everything up, the alliance loaded."""
+        server, node = parts.postgres_server(self.layout), parts.kafka_node(self.layout)
+        server.prepare()
+        node.prepare()
+        self.launch(parts.postgres_part(server), parts.kafka_part(node), parts.issuer_part(self.layout))
+        self.wait("postgres", "kafka")
+        self.logins = _elsewhere(lambda: asyncio.run(self._furnish(server.admin_url, node.bootstrap_servers)))
+        environments = {
+            name: parts.service_environment(self.layout, self.logins[name], node.bootstrap_servers)
+            for name in SERVICE_PORTS
+        }
+        command = [sys.executable, "-m", "services.directory", "load", str(self.alliance)]
+        subprocess.run(command, cwd=ROOT, env=environments["directory"], check=True, capture_output=True)
+        self.launch(*(parts.service_part(self.layout, name, environments[name]) for name in SERVICE_PORTS))
+        self.wait("issuer", *SERVICE_PORTS)
+
+    async def _furnish(self, admin_url: str, kafka: str) -> dict[str, Logins]:
+        await create_topics(kafka, self.forces)
+        logins = await make_databases(admin_url, lambda role: secret(self.layout.secrets, f"{role}.password"))
+        await migrate_all(logins)
+        return logins
+
+    def second_copy(self, service: str) -> str:
+        """Start another copy of a service on a port of its own; its part's name. Its address: `url(name)`."""
+        part = self.parts[service]
+        other = replace(self.layout, base_port=free_port() - SERVICE_PORTS[service])
+        environment = parts.service_environment(self.layout, self.logins[service], self._kafka())
+        copy = parts.service_part(other, service, environment | {"PORT": str(other.port(service))})
+        copy.name = f"{part.name}-2"
+        self._copies[copy.name] = other.url(service)
+        self.launch(copy)
+        return copy.name
+
+    def _kafka(self) -> str:
+        return f"127.0.0.1:{self.layout.kafka_port}"
+
+    def url(self, name: str) -> str:
+        return self._copies.get(name) or self.layout.url(name)
+
+    def launch(self, *started: Part) -> None:
+        for part in started:
+            part.child = part.launch()
+            self.parts[part.name] = part
+
+    def child(self, name: str) -> Child:
+        child = self.parts[name].child
+        assert child is not None
+        return child
+
+    def kill(self, name: str) -> None:
+        """kill -9."""
+        self.child(name).kill()
+
+    def restart(self, name: str) -> None:
+        """Start it again after it was killed; it need not be ready yet."""
+        self.launch(self.parts[name])
+
+    def wait(self, *names: str, patience_s: float = 90.0) -> None:
+        """Until they are ready."""
+        deadline = time.monotonic() + patience_s
+        for name in names:
+            while (trouble := self.parts[name].trouble()) is not None:
+                child = self.child(name)
+                assert child.alive(), f"{name} ended:\n{child.last_words(20)}"
+                assert time.monotonic() < deadline, f"{name}: {trouble}\n{child.last_words(20)}"
+                time.sleep(0.1)
+
+    def stop(self) -> None:
+        """All parts, the dependent first."""
+        for part in sorted(self.parts.values(), key=lambda part: -part.rank):
+            if part.child is not None:
+                part.child.stop(part.stop_limit_s)
+
+    def headers(self, role: str, *forces: str, subject: str | None = None) -> dict[str, str]:
+        """An Authorization header; without forces, for all of the alliance and its default queue."""
+        token = make_token(
+            self.layout.secrets,
+            self.layout.issuer_url,
+            roles=[role],
+            forces=forces or self.forces,
+            subject=subject or f"test-{role}",
+            alliance=not forces,
+        )
+        return {"Authorization": f"Bearer {token}"}
+
+    def client(self, service: str, role: str, **options: Any) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            base_url=self.url(service),
+            headers=self.headers(role, subject=options.pop("subject", None)),
+            timeout=options.pop("timeout", 20.0),
+            limits=httpx.Limits(max_connections=64),
+        )
+
+
+@contextmanager
+def system(folder: Path, alliance: str) -> Iterator[System]:
+    """The system while the block runs; afterwards no process of it is left."""
+    made = System(folder, alliance)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+
+
+def _elsewhere(run: Callable[[], Any]) -> Any:
+    """In a thread: the test's own event loop runs in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(run).result()
+
+
+def _free_base() -> int:
+    """A port with as many free ones behind it as a layout takes, below the ports that the kernel gives to clients."""
+    for base in range(20_000, 32_000, PORTS + 1):
+        try:
+            for port in range(base, base + PORTS):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return base
+    raise OSError("no block of free ports")
