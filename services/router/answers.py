@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal
 
 import asyncpg
@@ -284,11 +284,13 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
         """Raises ValueError for what was not made by `of`."""
         try:
             cursor = msgspec.json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=Cursor)
-        except (binascii.Error, msgspec.DecodeError, UnicodeError) as error:
+            waiting_since = cursor.waiting_since.astimezone(UTC)
+        except (binascii.Error, msgspec.DecodeError, UnicodeError, OverflowError) as error:
             raise ValueError("not a place in a queue") from error
-        if cursor.waiting_since.tzinfo is None or "\0" in cursor.contact or not -(2**31) <= cursor.priority < 2**31:
+        fits = cursor.contact.isprintable() and cursor.contact.isascii() and -(2**31) <= cursor.priority < 2**31
+        if cursor.waiting_since.tzinfo is None or not fits:
             raise ValueError("not a place in a queue")
-        return Place(cursor.priority, cursor.waiting_since, cursor.contact)
+        return Place(cursor.priority, waiting_since, cursor.contact)
 
 
 ReleaseReason = Literal["unfinished", "wrong-skill", "shift-end", "technical", "other"]

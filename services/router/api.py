@@ -108,7 +108,7 @@ class OwnerBody(Body):
 router = APIRouter(prefix="/v1")
 
 
-@router.get("/queues", tags=["queues"])
+@router.get("/queues", tags=["queues"], response_description="The queues, by id.")
 async def list_queues(desk: AtDesk, caller: Annotated[Caller, Depends(allow("list_queues"))]) -> QueueStates:
     """The state of every queue that the caller may see."""
     alliance = desk.alliance
@@ -124,7 +124,7 @@ async def list_queues(desk: AtDesk, caller: Annotated[Caller, Depends(allow("lis
     )
 
 
-@router.get("/queues/{queue_id}", tags=["queues"], responses=responses(404, 422))
+@router.get("/queues/{queue_id}", tags=["queues"], response_description="The queue.", responses=responses(404, 422))
 async def show_queue(
     desk: AtDesk,
     queue_id: QueueId,
@@ -147,6 +147,7 @@ async def show_queue(
     "/queues/{queue_id}/claim",
     tags=["queues"],
     response_model=ContactTaken,
+    response_description="The contact, in the caller's hands.",
     responses={204: {"description": "Nobody waits in this queue."}, **responses(404, 422, 503)},
 )
 async def claim_next(
@@ -175,7 +176,9 @@ async def claim_next(
     return Response(status_code=204) if taken is None else ContactTaken.of(taken)
 
 
-@router.get("/contacts/{contact_id}", tags=["contacts"], responses=responses(404, 422))
+@router.get(
+    "/contacts/{contact_id}", tags=["contacts"], response_description="Where it is.", responses=responses(404, 422)
+)
 async def show_routing(
     desk: AtDesk, contact_id: ContactId, caller: Annotated[Caller, Depends(allow("show_routing"))]
 ) -> ContactRouting:
@@ -188,7 +191,12 @@ async def show_routing(
     return ContactRouting.told_by(subject, events)
 
 
-@router.post("/contacts/{contact_id}/release", tags=["contacts"], responses=responses(403, 404, 409, 422))
+@router.post(
+    "/contacts/{contact_id}/release",
+    tags=["contacts"],
+    response_description="Where it is now.",
+    responses=responses(403, 404, 409, 422),
+)
 async def release_contact(
     desk: AtDesk,
     contact_id: ContactId,
@@ -209,7 +217,12 @@ async def release_contact(
     return RoutingState.of(subject, contact)
 
 
-@router.post("/contacts/{contact_id}/owner", tags=["contacts"], responses=responses(404, 409, 422))
+@router.post(
+    "/contacts/{contact_id}/owner",
+    tags=["contacts"],
+    response_description="Where it is now.",
+    responses=responses(404, 409, 422),
+)
 async def confirm_owner(
     desk: AtDesk,
     contact_id: ContactId,

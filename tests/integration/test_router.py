@@ -146,15 +146,8 @@ async def test_a_report_made_whole_is_not_abandoned_and_a_recorder_takes_it(rout
 
 async def test_a_contact_whose_facts_cannot_be_read_is_queued_from_its_envelope(routers: World) -> None:
     contact = str(uuid7())
-    [event] = [
-        Event.of(
-            ContactMessageAdded(message_id="x", sender="caller"),
-            source="/intake",
-            subject=contact,
-            version=1,
-            force=CAMBS,
-        )
-    ]
+    message = ContactMessageAdded(message_id="x", sender="caller")
+    event = Event.of(message, source="/intake", subject=contact, version=1, force=CAMBS)
     headers = [(n, b"uk.hueandcry.contact.received.v1" if n == "ce_type" else v) for n, v in to_headers(event)]
     await routers.producer.send_and_wait(contacts.TOPIC, b'{"channel": 7}', key=contact.encode(), headers=headers)
     [routed] = await routers.until_facts(contact, 1, patience_s=30)
@@ -170,6 +163,20 @@ async def test_a_contact_whose_facts_cannot_be_read_is_queued_from_its_envelope(
         f"/v1/contacts/{contact}/owner", headers=routers.token("ann", CAMBS), json={"owningForce": HERTS}
     )
     assert (owner.status_code, owner.json()["owningForce"], owner.json()["confirmed"]) == (200, HERTS, True)
+
+
+async def test_a_later_fact_that_cannot_be_read_leaves_the_contact_where_it_waits(routers: World) -> None:
+    contact = await routers.receive(inside(BEDS))
+    await routers.until_facts(contact, 1)
+    event = Event.of(ContactMessageAdded(message_id="x", sender="caller"), source="/intake", subject=contact, version=2)
+    await routers.producer.send_and_wait(contacts.TOPIC, b"{", key=contact.encode(), headers=to_headers(event))
+    routers.versions[contact] = 2
+    await routers.end(contact)
+    await routers.settle()
+    held = await routers.database.fetch("SELECT why FROM held WHERE key = $1 ORDER BY version", contact.encode())
+    assert [row["why"] for row in held] == ["parked", "behind"]
+    assert await routers.kinds(contact) == ["ContactRouted"]
+    assert (await routers.claim(f"{BEDS}-999", routers.token("ann", BEDS))).json()["contact"] == contact
 
 
 # Into whose hands ---------------------------------------------------------------------------------------------------
@@ -439,9 +446,9 @@ async def test_a_dead_copys_work_is_taken_over(routers: World) -> None:
     try:
         victim.kill()
         started = asyncio.get_running_loop().time()
-        contacts = [await routers.receive(inside(BEDS)) for _ in range(24)]  # over all partitions
-        for contact in contacts:
-            await routers.until_facts(contact, 1, patience_s=15)
+        waiting = [await routers.receive(inside(BEDS)) for _ in range(24)]  # more than there are partitions
+        for contact in waiting:
+            await routers.until_facts(contact, 1, patience_s=30)
         print(f"all routed {asyncio.get_running_loop().time() - started:.1f} s after the kill")
     finally:
         await client.aclose()
