@@ -92,7 +92,7 @@ class Atlas:
 
         Raises UnusableShape for what is no place on earth.
         """
-        if isinstance(shape, Postcode | Civic):
+        if isinstance(shape, (Postcode, Civic)):
             return self.locate_postcode(shape.postcode) if shape.postcode is not None else None
         drawn = outline(shape)
         if drawn is None:
@@ -147,7 +147,6 @@ class Atlas:
         total = max(whole, sum(shares.values()))
         if total <= 0.0:
             return ()
-        ranked = sorted(shares.items(), key=lambda item: (-round(item[1] / total, 6), item[0] != first, item[0]))
-        return tuple(
-            Candidate(self.forces[owner], round(inside / total, 6)) for owner, inside in ranked if inside > 0.0
-        )
+        rounded = {owner: round(inside / total, 6) for owner, inside in shares.items()}
+        ranked = sorted(rounded.items(), key=lambda item: (-item[1], item[0] != first, item[0]))
+        return tuple(Candidate(self.forces[owner], share) for owner, share in ranked if share > 0.0)

@@ -42,7 +42,7 @@ class Borders:
             if not len(self._lines):
                 return None
             near = self._nearest_lines(cell)
-        return float(shapely.distance(near, shapely.Point(easting, northing)))
+        return float(shapely.Point(easting, northing).distance(near))
 
     def _nearest_lines(self, cell: tuple[int, int]) -> shapely.Geometry:
         west, south = cell[0] * _CELL_M, cell[1] * _CELL_M

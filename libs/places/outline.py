@@ -54,13 +54,14 @@ def outline(shape: GeometricShape) -> Outline | None:
     The centre is the shape's own (point, circle, ellipse) or the centroid of its area (arc-band, polygon: an arc-band's
     origin is the mast, where the caller is not). Raises UnusableShape as `check_shape` does.
     """
+    if isinstance(shape, Point):
+        _check_place(shape.lat, shape.lon)
+        return Outline(*to_grid(shape.lat, shape.lon), None) if on_grid(shape.lat, shape.lon) else None
     check_shape(shape)
     if isinstance(shape, Polygon):
         return _polygon(shape)
     if not on_grid(shape.lat, shape.lon):
         return None
-    if isinstance(shape, Point):
-        return Outline(*to_grid(shape.lat, shape.lon), None)
     if isinstance(shape, Circle):
         return _ellipse(shape.lat, shape.lon, shape.radius_m, shape.radius_m, 0.0)
     if isinstance(shape, Ellipse):
@@ -150,8 +151,7 @@ def _arc_band(shape: ArcBand) -> Outline:
         area = shapely.polygons(np.vstack([outer, to_grid(shape.lat, shape.lon)]))
     else:
         area = shapely.polygons(np.vstack([outer, inner[::-1]]))
-    centre = shapely.centroid(area)
-    return Outline(centre.x, centre.y, area)
+    return _around_its_centroid(area, to_grid(shape.lat, shape.lon))
 
 
 def _ring(shape: Polygon) -> "NDArray[np.float64]":
@@ -177,10 +177,15 @@ def _polygon(shape: Polygon) -> Outline | None:
     if high_lat < SOUTH or low_lat > NORTH or high_lon < WEST or low_lon > EAST:
         return None
     area = shapely.polygons(to_grid_many(ring[:, 0], ring[:, 1]))
+    return _around_its_centroid(area, to_grid(float(ring[0, 0]), float(ring[0, 1])))
+
+
+def _around_its_centroid(area: shapely.Geometry, otherwise: tuple[float, float]) -> Outline:
+    """The area with its centroid; a mere point there, or `otherwise`, where it is too thin to be one on the ground."""
     if not shapely.is_valid(area):
         # Corners closer together than floating point tells apart after the projection.
         area = shapely.make_valid(area, method="structure", keep_collapsed=False)
     centre = shapely.centroid(area)
     if shapely.is_empty(centre):
-        return Outline(*to_grid(float(ring[0, 0]), float(ring[0, 1])), None)
-    return Outline(centre.x, centre.y, area)
+        return Outline(*otherwise, None)
+    return Outline(centre.x, centre.y, area if shapely.area(area) >= POINT_LIKE_M**2 else None)

@@ -53,7 +53,12 @@ def build() -> Areas:
 
 
 def make_areas(generation: str, forces: list[str], places: "Floats", owners: "Ints") -> Areas:
-    """Areas of the forces that own these places; `owners` are positions in `forces`, or NOBODY."""
+    """Areas of the forces that own these places; `owners` are positions in `forces`, or NOBODY.
+
+    The order of the places does not matter.
+    """
+    order = np.lexsort((places[:, 1], places[:, 0]))
+    places, owners = places[order], owners[order]
     shaping = border_places(places, owners)
     log.info("%d of %d places shape a border", len(shaping), len(places))
     areas = dissolve(places[shaping], owners[shaping], reach_of(places[owners != NOBODY]), len(forces))

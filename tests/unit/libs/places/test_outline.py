@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 import shapely
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyproj import Geod
 
@@ -164,6 +164,7 @@ ANY = st.floats(allow_nan=True, allow_infinity=True)
 LAT, LON, LENGTH = st.floats(45.0, 65.0), st.floats(-15.0, 8.0), st.floats(0.0, MAX_RADIUS_M)
 
 
+@settings(deadline=None)
 @given(
     st.one_of(
         st.builds(Point, lat=ANY, lon=ANY),
