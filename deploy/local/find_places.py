@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 SAMPLE = 60_000
 """Postcodes of a force that are looked at: enough to find its borders."""
 EACH = 12
-AT_THE_BORDER_M = 80.0
-NEAR_THE_BORDER_M = (200.0, 600.0)
+CLOSEST = 40
+"""Of the pairs of postcodes that face each other over a border, those that may be taken."""
+NEAR_M = (200.0, 600.0)
+OVER_THE_BORDER_M = 2_000.0
 INSIDE_M = 3_000.0
 """Distances to the next postcode of another force."""
 
@@ -37,9 +39,18 @@ class _Points(NamedTuple):
     force: NDArray[np.str_]
 
 
+class _Pairs(NamedTuple):
+    """Postcodes of one force, each with the nearest one of the others."""
+
+    own: NDArray[np.int64]
+    next: NDArray[np.int64]
+    metres: NDArray[np.float64]
+
+
 def find(forces: Sequence[str]) -> dict[str, ForcePlaces]:
+    """Places of each force; at its borders, those with another of `forces` where there are any."""
     points = _read()
-    return {force: _find_one(points, force) for force in forces}
+    return {force: _find_one(points, force, forces) for force in forces}
 
 
 def _read() -> _Points:
@@ -58,35 +69,52 @@ def _read() -> _Points:
     return _Points(np.concatenate(codes), np.concatenate(xy), np.concatenate(force))
 
 
-def _find_one(points: _Points, force: str) -> ForcePlaces:
+def _find_one(points: _Points, force: str, forces: Sequence[str]) -> ForcePlaces:
     random = Random(force)  # noqa: S311 (the same places each time)
     own = np.flatnonzero(points.force == force)
     if not len(own):
         return ForcePlaces([], [], [])
     if len(own) > SAMPLE:
         own = own[np.sort(np.array(random.sample(range(len(own)), SAMPLE)))]
+    anybody = _pairs(points, own, points.force != force)
+    members = _pairs(points, own, (points.force != force) & np.isin(points.force, forces))
+    facing = [*_facing(points, members), *_facing(points, anybody)]
+    inside = [_place(points, anybody, at) for at in _some(random, np.flatnonzero(anybody.metres > INSIDE_M))]
+    low_m, high_m = NEAR_M
+    near = np.flatnonzero((anybody.metres > low_m) & (anybody.metres < high_m))
+    return ForcePlaces(inside, [_place(points, anybody, at) for at in _some(random, near)], facing[:EACH])
+
+
+def _pairs(points: _Points, own: NDArray[np.int64], others: NDArray[np.bool_]) -> _Pairs:
     low, high = points.xy[own].min(axis=0) - 2 * INSIDE_M, points.xy[own].max(axis=0) + 2 * INSIDE_M
-    others = np.flatnonzero((points.force != force) & ((points.xy > low) & (points.xy < high)).all(axis=1))
-    tree = shapely.STRtree(shapely.points(points.xy[others]))
-    (asked, nearest), distance = tree.query_nearest(
+    around = np.flatnonzero(others & ((points.xy > low) & (points.xy < high)).all(axis=1))
+    if not len(around):
+        return _Pairs(own[:0], own[:0], np.empty(0))
+    tree = shapely.STRtree(shapely.points(points.xy[around]))
+    (asked, nearest), metres = tree.query_nearest(
         shapely.points(points.xy[own]), return_distance=True, all_matches=False
     )
-    places = [
-        _place(points, own[at], str(points.force[others[near]]), float(metres))
-        for at, near, metres in zip(asked, nearest, distance, strict=True)
-    ]
-    random.shuffle(places)
-    low_m, high_m = NEAR_THE_BORDER_M
-    return ForcePlaces(
-        inside=[place for place in places if place.next_m > INSIDE_M][:EACH],
-        near=[place for place in places if low_m < place.next_m < high_m][:EACH],
-        border=[place for place in places if 0 < place.next_m < AT_THE_BORDER_M][:EACH],
-    )
+    return _Pairs(own[asked], around[nearest], metres)
 
 
-def _place(points: _Points, at: np.int64, next_force: str, next_m: float) -> Place:
-    lat, lon = to_wgs84(*points.xy[at])
-    return Place(round(lat, 6), round(lon, 6), _spelt(points.codes[at]), next_force, round(next_m, 1))
+def _facing(points: _Points, pairs: _Pairs) -> list[Place]:
+    """Places half way between two postcodes that face each other over a border: whose they are is too close to say."""
+    close = np.argsort(pairs.metres)[:CLOSEST]
+    close = close[(pairs.metres[close] > 0) & (pairs.metres[close] < OVER_THE_BORDER_M)]
+    _, one_each = np.unique(pairs.next[close], return_index=True)
+    return [_place(points, pairs, at, 0.5) for at in close[np.sort(one_each)]]
+
+
+def _some(random: Random, at: NDArray[np.int64]) -> list[int]:
+    return random.sample([int(each) for each in at], min(EACH, len(at)))
+
+
+def _place(points: _Points, pairs: _Pairs, at: int, way: float = 0.0) -> Place:
+    """A pair's own postcode, or some part of the way from there to the other's."""
+    here, there = points.xy[pairs.own[at]], points.xy[pairs.next[at]]
+    lat, lon = to_wgs84(*(here + (there - here) * way))
+    code, force = _spelt(points.codes[pairs.own[at]]), str(points.force[pairs.next[at]])
+    return Place(round(lat, 6), round(lon, 6), code, force, round(float(pairs.metres[at]) * (1 - way), 1))
 
 
 def _spelt(code: bytes) -> str:

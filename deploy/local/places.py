@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,12 +28,12 @@ class ForcePlaces(NamedTuple):
     near: list[Place]
     """Some hundred metres from a border: clear, if one looks closely."""
     border: list[Place]
-    """So close that the next house may be the neighbour's."""
+    """Half way over a border: too close to say. Members of the alliance first."""
 
 
 def places_of(forces: Sequence[str], var: Path) -> dict[str, ForcePlaces]:
     """Places of each force. The first time this takes some seconds; a process of its own gives its memory back."""
-    kept = var / f"places-{'-'.join(sorted(forces))[:200]}.json"
+    kept = var / f"places-{sha256(' '.join(sorted(forces)).encode()).hexdigest()[:12]}.json"
     if not kept.exists():
         made = subprocess.run(
             [sys.executable, "-m", "deploy.local.find_places", str(kept), *forces],
