@@ -160,8 +160,10 @@ class _FromStdlib(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            # asyncio appends the repr of a task and its exception: only its first line is about the machine.
-            text = record.getMessage().partition("\n")[0] if record.name == "asyncio" else record.getMessage()
+            text = record.getMessage()
+            if record.name == "asyncio" or "Traceback (most recent call last)" in text:
+                # The rest is an exception's message, or the repr of a task that holds one.
+                text = text.partition("\n")[0]
             event: Any = {"event": text[:MAX_TEXT], "logger": record.name, "exc_info": record.exc_info}
             for process in self._processors:
                 event = process(None, record.levelname.lower(), event)

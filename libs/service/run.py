@@ -62,6 +62,9 @@ def service_app(
         try:
             async with lifespan(app):
                 yield
+        except Exception:
+            logger.exception("could not start or stop")
+            raise
         finally:
             await background.stop()
 

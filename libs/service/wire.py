@@ -13,6 +13,8 @@ MAX_HEAD_BYTES = 32 * 1024
 """Of request line and header fields, before the application is asked."""
 HEAD_S = 10.0
 """From the connection, or a request's first byte, to its last header."""
+LINGER_S = 1.0
+"""How long what a refused client still sends is read and thrown away."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -20,6 +22,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     _head_bytes = 0
     _in_head = True
+    _refused = False
     _head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -31,6 +34,8 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
         if self._in_head:
             self._head_bytes += len(data)
         super().data_received(data)
@@ -59,8 +64,13 @@ class BoundedProtocol(HttpToolsProtocol):
             f"HTTP/1.1 {refusal.status} {refusal.title}\r\ncontent-type: {MEDIA_TYPE}\r\n"
             f"content-length: {len(body)}\r\ncache-control: no-store\r\nconnection: close\r\n\r\n"
         )
+        self._refused = True
+        self._stop_timer()
         self.transport.write(head.encode("ascii") + body)
-        self.transport.close()
+        # Closing now, while the client still sends, would reset the connection before it has read why.
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.loop.call_later(LINGER_S, self._give_up)
 
     def _give_up(self) -> None:
         self._head_timer = None

@@ -1,0 +1,243 @@
+"""A service as a process: how it starts, what it takes on the wire, and how it stops."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from libs.service import run
+from tests.unit.libs.service.issuing import LocalIssuer
+
+pytestmark = pytest.mark.filterwarnings("ignore::joserfc.errors.SecurityWarning")
+ROOT = Path(__file__).parents[4]
+
+
+@dataclass
+class Running:
+    process: asyncio.subprocess.Process
+    port: int
+    lines: list[dict[str, Any]]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def read(self, until: str) -> str:
+        """Read its log up to a line that holds `until`; every line must be JSON."""
+        assert self.process.stdout is not None
+        async with asyncio.timeout(15):
+            while line := (await self.process.stdout.readline()).decode():
+                self.lines.append(json.loads(line))
+                if until in line:
+                    return line
+        raise AssertionError(f"it ended without {until!r}: {self.lines}")
+
+    async def exit_code(self) -> int:
+        assert self.process.stdout is not None
+        async with asyncio.timeout(15):
+            rest = (await self.process.stdout.read()).decode()
+            self.lines += [json.loads(line) for line in rest.splitlines()]
+            return await self.process.wait()
+
+    def events(self) -> list[str]:
+        return [line["event"] for line in self.lines]
+
+
+@asynccontextmanager
+async def running(issuer: str, *, ready: bool = True, **environment: str) -> AsyncIterator[Running]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.unit.libs.service.a_service",
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "OIDC_ISSUER": issuer, **environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        limit=2**20,
+    )
+    service = Running(process, 0, [])
+    try:
+        if ready:
+            found = re.search(r"http://127\.0\.0\.1:(\d+)", await service.read("Uvicorn running"))
+            assert found is not None
+            service.port = int(found[1])
+        yield service
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+@asynccontextmanager
+async def connected(service: Running) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+    try:
+        async with asyncio.timeout(20):
+            yield reader, writer
+    finally:
+        writer.close()
+
+
+async def answer(reader: asyncio.StreamReader) -> tuple[int, dict[str, str], bytes]:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode()
+    first, *fields = head.split("\r\n")
+    headers = {name.lower(): value for name, _, value in (field.partition(": ") for field in fields if field)}
+    return int(first.split(" ")[1]), headers, await reader.readexactly(int(headers.get("content-length", "0")))
+
+
+@pytest.fixture(scope="module")
+async def service() -> AsyncIterator[Running]:
+    """One process for the tests that leave it as it was. Its issuer is away."""
+    async with running("http://127.0.0.1:1", HEAD_S="1") as started:
+        yield started
+
+
+async def test_told_to_stop_it_finishes_what_it_serves_flushes_and_leaves_with_0(
+    local: LocalIssuer, bearer: dict[str, str]
+) -> None:
+    async with running(local.url) as service, httpx.AsyncClient(base_url=service.url, headers=bearer) as client:
+        async with asyncio.timeout(5):
+            while (await client.get("/readyz")).status_code != 200:
+                await asyncio.sleep(0.02)
+        slow = asyncio.create_task(client.put("/v1/things/wait/1"))
+        await asyncio.sleep(0.3)
+        service.process.send_signal(signal.SIGTERM)
+        await asyncio.sleep(0.3)
+        with pytest.raises(httpx.ConnectError):
+            async with httpx.AsyncClient() as other:
+                await other.get(service.url + "/healthz")
+        assert (await slow).status_code == 204
+        assert await service.exit_code() == 0
+        events = service.events()
+        assert events.index("stopping") < events.index("flushed")
+        assert events[-1] == "stopped"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_an_idle_connection_does_not_keep_it(local: LocalIssuer, number: signal.Signals) -> None:
+    async with running(local.url) as service, httpx.AsyncClient(base_url=service.url) as client:
+        await client.get("/healthz")
+        began = time.monotonic()
+        service.process.send_signal(number)
+        assert await service.exit_code() == 0
+        assert time.monotonic() - began < 3
+
+
+def test_it_leaves_within_ten_seconds() -> None:
+    assert run.FINISH_S < run.EXIT_S < 10
+
+
+async def test_what_hangs_does_not_keep_it(local: LocalIssuer, bearer: dict[str, str]) -> None:
+    hurried = {"FAIL": "stop", "FINISH_S": "1", "EXIT_S": "2.5"}
+    async with running(local.url, **hurried) as service, httpx.AsyncClient(base_url=service.url) as client:
+        hanging = asyncio.create_task(client.put("/v1/things/wait/60", headers=bearer, timeout=60))
+        await asyncio.sleep(0.3)
+        began = time.monotonic()
+        service.process.send_signal(signal.SIGTERM)
+        assert await service.exit_code() == 70
+        assert 2 < time.monotonic() - began < 4
+        assert service.events()[-1] == "did not stop in time"
+        with pytest.raises(httpx.HTTPError):
+            (await hanging).raise_for_status()
+
+
+async def test_a_setting_that_is_missing_is_one_sentence_and_code_2() -> None:
+    async with running("ftp://nowhere", ready=False) as service:
+        _, said = await service.process.communicate()
+        assert service.process.returncode == 2
+        assert said.decode().startswith("OIDC_ISSUER: must be an https URL")
+        assert said.count(b"\n") == 1
+
+
+async def test_a_start_that_fails_says_where_and_not_what(local: LocalIssuer) -> None:
+    async with running(local.url, ready=False, FAIL="start") as service:
+        assert await service.exit_code() == 3
+        assert "could not start or stop" in service.events()
+        assert "secret" not in json.dumps(service.lines)
+
+
+async def test_a_port_in_use_ends_it_at_once(local: LocalIssuer, service: Running) -> None:
+    async with running(local.url, ready=False, PORT=str(service.port)) as second:
+        assert await second.exit_code() == 3
+        assert any("address already in use" in line["event"] for line in second.lines if line["level"] == "error")
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_after_a_body_of_ten_megabytes_the_connection_serves_the_next_request(
+    service: Running, chunked: bool
+) -> None:
+    async with connected(service) as (reader, writer):
+        head = b"POST /v1/things/1 HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
+        block = b" " * 2**20
+        if chunked:
+            writer.write(head + b"transfer-encoding: chunked\r\n\r\n")
+            for _ in range(10):
+                writer.write(b"100000\r\n" + block + b"\r\n")
+                await writer.drain()
+            writer.write(b"0\r\n\r\n")
+        else:
+            writer.write(head + b"content-length: %d\r\n\r\n" % (10 * 2**20))
+            for _ in range(10):
+                writer.write(block)
+                await writer.drain()
+        status, headers, body = await answer(reader)
+        assert (status, json.loads(body)["status"]) == (413, 413)
+        assert headers["content-type"] == "application/problem+json"
+        writer.write(b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n")
+        assert (await answer(reader))[0] == 200
+
+
+async def test_what_is_no_http_is_a_problem_too(service: Running) -> None:
+    for garbage in (b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/1.1\r\nbad header\r\n\r\n"):
+        async with connected(service) as (reader, writer):
+            writer.write(garbage)
+            status, headers, body = await answer(reader)
+            assert (status, headers["connection"]) == (400, "close")
+            assert json.loads(body)["type"].endswith("/malformed-request")
+            assert await reader.read() == b""
+
+
+async def test_headers_without_end_are_cut(service: Running) -> None:
+    async with connected(service) as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\nhost: a\r\n")
+        for i in range(40):
+            writer.write(b"x-%d: " % i + b"v" * 1000 + b"\r\n")
+            await asyncio.sleep(0.005)
+        status, headers, body = await answer(reader)
+        assert (status, headers["connection"]) == (431, "close")
+        assert json.loads(body)["type"].endswith("/headers-too-large")
+
+
+async def test_who_does_not_finish_a_request_s_head_is_cut_off(service: Running) -> None:
+    async with connected(service) as (reader, writer):
+        writer.write(b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n")
+        assert (await answer(reader))[0] == 200
+        began = time.monotonic()
+        writer.write(b"GET /healthz HTTP/1.1\r\nhost: a\r\n")
+        assert await reader.read() == b""
+        assert 0.8 < time.monotonic() - began < 4
+
+
+async def test_requests_in_one_packet_are_answered_in_order(service: Running) -> None:
+    async with connected(service) as (reader, writer):
+        writer.write(b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\nGET /nowhere HTTP/1.1\r\nhost: a\r\n\r\n" * 2)
+        assert [(await answer(reader))[0] for _ in range(4)] == [200, 404, 200, 404]
+
+
+async def test_without_its_issuer_it_serves_and_says_what_it_waits_for(service: Running) -> None:
+    async with httpx.AsyncClient(base_url=service.url) as client:
+        ready = await client.get("/readyz")
+        assert ready.status_code == 503
+        assert {"name": "token issuer", "detail": "the token issuer cannot be reached"} in ready.json()["missing"]
+        assert (await client.get("/v1/things/1")).status_code == 401
