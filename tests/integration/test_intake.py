@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -14,7 +15,7 @@ import pytest_asyncio
 import structlog
 
 from deploy.local.process import free_port
-from libs.events.envelope import Event
+from libs.events.envelope import Event, Malformed
 from libs.events.log.database import Database
 from libs.events.log.store import load
 from libs.events.types.routing import ContactRouted
@@ -239,7 +240,7 @@ async def test_a_late_decision_never_overwrites_a_newer_one(store: Database) -> 
             recipient_uri="sip:q@example.org",
             priority=1,
             contact_version=1,
-            waiting_since="2026-03-01T10:00:00Z",  # type: ignore[arg-type]
+            waiting_since=datetime.now(UTC),
         )
         return Event.of(fact, source="/router", subject=contact, version=version)
 
@@ -249,6 +250,22 @@ async def test_a_late_decision_never_overwrites_a_newer_one(store: Database) -> 
     latest = await decisions.latest_decision(store, contact)
     assert latest is not None
     assert (latest.version, latest.routed.queue) == (3, "c")
+
+
+async def test_a_decision_that_nobody_could_read_back_is_not_kept(store: Database) -> None:
+    broken = Event(
+        id=uuid4(),
+        type=ContactRouted.TYPE,
+        source="/router",
+        subject=str(uuid4()),
+        version=1,
+        time=datetime.now(UTC),
+        data=b'{"cause": "location"}',
+    )
+    with pytest.raises(Malformed):
+        async with store.transaction() as connection:
+            await decisions.keep(connection, [broken])
+    assert await decisions.latest_decision(store, broken.subject) is None
 
 
 async def test_a_contact_grows_and_ends_and_is_shown_as_it_stands(
