@@ -13,7 +13,7 @@ from typing import Annotated, TypeAlias
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Path, Query
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from starlette.requests import Request
 from starlette.responses import Response
@@ -84,6 +84,7 @@ def _desk(request: Request) -> Desk:
 
 AtDesk: TypeAlias = Annotated[Desk, Depends(_desk)]
 ContactId: TypeAlias = Annotated[UUID, Path(description="The contact's id.")]
+ForceId: TypeAlias = Annotated[str, Field(description="The force's id.", max_length=64, pattern=SLUG)]
 QueueId: TypeAlias = Annotated[str, Path(description="The queue's id.", max_length=128, pattern=SLUG)]
 
 
@@ -92,7 +93,7 @@ class Body(BaseModel):
 
 
 class ClaimBody(Body):
-    answering_force: str | None = None
+    answering_force: ForceId | None = None
     """For which of the caller's forces the contact is answered; left out: the caller's only force, if it has one."""
 
 
@@ -101,8 +102,7 @@ class ReleaseBody(Body):
 
 
 class OwnerBody(Body):
-    owning_force: str
-    """The force's id."""
+    owning_force: ForceId
 
 
 router = APIRouter(prefix="/v1")
@@ -130,7 +130,9 @@ async def show_queue(
     queue_id: QueueId,
     caller: Annotated[Caller, Depends(allow("show_queue"))],
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    after: Annotated[str | None, Query(max_length=256, description="`next` of the page before.")] = None,
+    after: Annotated[
+        str | None, Query(max_length=256, pattern=r"^[A-Za-z0-9_-]+$", description="`next` of the page before.")
+    ] = None,
 ) -> QueuePage:
     """A queue and the contacts in it, in the order in which they will be taken."""
     state = await _queue(desk, queue_id, caller)
@@ -159,6 +161,7 @@ async def claim_next(
         str | None,
         Header(
             alias="Idempotency-Key",
+            min_length=1,
             max_length=255,
             description="The same key from the same caller takes no second contact: it answers with the first.",
         ),
