@@ -228,8 +228,9 @@ async def check_audit(running: System, contacts: Iterable[str], claimed: list[st
         await together(check(contact) for contact in contacts)
 
 
-async def pages(client: httpx.AsyncClient, path: str, member: str, cursor: str) -> Any:
-    params: dict[str, Any] = {"limit": 200}
+async def pages(client: httpx.AsyncClient, path: str, member: str, cursor: str, **asked: str) -> Any:
+    """Every item of a paged answer."""
+    params: dict[str, Any] = {"limit": 200, **asked}
     while True:
         answer = await client.get(path, params=params)
         assert answer.status_code == 200, answer.text

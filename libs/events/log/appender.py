@@ -6,16 +6,17 @@ Invariants
   * After a connection was lost during a commit nobody is told anything until the events were looked for by their ids.
     The same append with the same ids is sent again first: whichever of the two commits, the other one conflicts.
 
-A batch is sized by what is queued, never by a timer: an idle caller waits for nobody.
+A batch is sized by what is queued, never by a timer: an idle caller waits for nobody. Where many wait there are two
+batches on their way, each on a connection of its own: while the one is being written to disk, the other is prepared and
+claims its streams. Appends to one stream, or with one claim, are never on their way at once.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import deque
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import NamedTuple
 
 import structlog
 
@@ -28,10 +29,19 @@ log = structlog.get_logger(__name__)
 
 MAX_BATCH = 512
 MAX_PENDING = 20_000
+LANES = 2
+WORTH_A_LANE = 16
+"""A batch smaller than this waits for the one before it: a commit costs as much as some sixteen appends."""
 DEADLINE_S = 5.0
 """A caller waits no longer for an answer; then it is Unavailable, and what came of it is found by its key."""
+SWEEP_S = 0.25
+"""How often callers past their deadline are looked for; so it may be so much later."""
 
-_Pending: TypeAlias = tuple[Append, "asyncio.Future[None]"]
+
+class _Pending(NamedTuple):
+    append: Append
+    future: asyncio.Future[None]
+    deadline: float
 
 
 class Appender:
@@ -43,6 +53,10 @@ class Appender:
         self._on_commit = on_commit
         self._pending: deque[_Pending] = deque()
         self._wake = asyncio.Event()
+        self._under_way: dict[asyncio.Task[None], list[_Pending]] = {}
+        self._names: set[str | tuple[str]] = set()
+        """Of what is under way: subjects, and claims' keys as tuples of one."""
+        self._sweeper: asyncio.TimerHandle | None = None
 
     async def append(self, append: Append) -> None:
         """Return when the events are on disk.
@@ -53,14 +67,23 @@ class Appender:
         check(append)
         if len(self._pending) >= MAX_PENDING:
             raise Unavailable("too many appends are waiting")
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._pending.append((append, future))
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        self._pending.append(_Pending(append, future, loop.time() + DEADLINE_S))
         self._wake.set()
-        try:
-            async with asyncio.timeout(DEADLINE_S):
-                await future
-        except TimeoutError:
-            raise Unavailable("the append was not confirmed in time") from None
+        if self._sweeper is None:
+            self._sweeper = loop.call_later(SWEEP_S, self._sweep)
+        await future
+
+    def _sweep(self) -> None:
+        """One timer for all callers, because one for each costs more than the rest of their append."""
+        now = asyncio.get_running_loop().time()
+        for waiting in (*self._under_way.values(), self._pending):
+            for _, future, deadline in waiting:
+                if now >= deadline and not future.done():
+                    future.set_exception(Unavailable("the append was not confirmed in time"))
+        anybody = self._pending or self._under_way
+        self._sweeper = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep) if anybody else None
 
     async def run(self) -> None:
         """Commit batches until cancelled; then commit what is still queued."""
@@ -68,46 +91,68 @@ class Appender:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
-                while self._pending:
-                    await self._commit(self._next_batch())
+                self._start()
         finally:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(DEADLINE_S):
-                    while self._pending:
-                        await self._commit(self._next_batch())
+            until = asyncio.get_running_loop().time() + DEADLINE_S
+            while (self._pending or self._under_way) and (left := until - asyncio.get_running_loop().time()) > 0:
+                self._start()
+                if self._under_way:
+                    await asyncio.wait(self._under_way, timeout=left, return_when=asyncio.FIRST_COMPLETED)
 
-    def _next_batch(self) -> list[_Pending]:
-        """The callers first in line, at most one append a stream and one claim a key; the others keep their order."""
+    def _start(self) -> None:
+        """Send on their way as many batches as are worth a lane."""
+        while self._pending and len(self._under_way) < LANES:
+            waiting = len(self._pending)
+            if self._under_way and waiting < WORTH_A_LANE:
+                return
+            # With all lanes free, half goes on each: they then take turns.
+            share = waiting if self._under_way or waiting < LANES * WORTH_A_LANE else -(-waiting // LANES)
+            batch = self._next_batch(min(share, MAX_BATCH))
+            if not batch:
+                return
+            task = asyncio.create_task(self._commit(batch))
+            self._under_way[task] = batch
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        for append, _, _ in self._under_way.pop(task):
+            self._names.discard(append.subject)
+            self._names.difference_update((claim.key,) for claim in append.claims)
+        self._wake.set()
+
+    def _next_batch(self, size: int) -> list[_Pending]:
+        """The callers first in line, none that would meet another on its stream or claim; the others keep their order."""
         batch: list[_Pending] = []
         later: list[_Pending] = []
-        taken: set[str] = set()
-        while self._pending and len(batch) < MAX_BATCH:
-            append, future = self._pending.popleft()
-            if future.done():  # its caller has gone
+        names = self._names
+        barred: set[str | tuple[str]] = set()
+        while self._pending and len(batch) < size:
+            pending = self._pending.popleft()
+            if pending.future.done():  # its caller has gone
                 continue
-            names = {append.subject, *(f"claim {claim.key}" for claim in append.claims)}
-            if taken.isdisjoint(names):
-                taken |= names
-                batch.append((append, future))
+            append = pending.append
+            own: list[str | tuple[str]] = [append.subject, *((claim.key,) for claim in append.claims)]
+            if names.isdisjoint(own) and (not later or barred.isdisjoint(own)):
+                names.update(own)
+                batch.append(pending)
             else:
-                taken |= names  # nobody overtakes it on the same stream
-                later.append((append, future))
+                barred.update(own)  # nobody overtakes it on the same stream
+                later.append(pending)
         self._pending.extendleft(reversed(later))
         return batch
 
     async def _commit(self, batch: list[_Pending]) -> None:
-        if not batch:
-            return
         try:
-            results = await outcomes(self._database, [append for append, _ in batch])
+            results = await outcomes(self._database, [pending.append for pending in batch])
         except Exception as error:
             log.warning("batch_failed", size=len(batch), error=type(error).__name__)
             # Side by side, so that one caller's second try does not make the others late.
-            await asyncio.gather(*(self._settle(append, future) for append, future in batch))
+            await asyncio.gather(*(self._settle(append, future) for append, future, _ in batch))
             return
         metrics.APPEND_BATCH.observe(len(batch))
+        metrics.APPENDED.inc(sum(len(append.events) for (append, _, _), o in zip(batch, results, strict=True) if not o))
         self._on_commit()
-        for (append, future), outcome in zip(batch, results, strict=True):
+        for (append, future, _), outcome in zip(batch, results, strict=True):
             _answer(append, future, outcome)
 
     async def _settle(self, append: Append, future: asyncio.Future[None]) -> None:
@@ -118,6 +163,7 @@ class Appender:
                 [outcome] = await outcomes(self._database, [append])
                 if outcome != APPENDED and await self._is_stored(append):
                     outcome = APPENDED
+                metrics.APPENDED.inc(0 if outcome else len(append.events))
                 self._on_commit()
                 _answer(append, future, outcome)
             except TRANSIENT:
@@ -139,7 +185,6 @@ def _answer(append: Append, future: asyncio.Future[None], outcome: int) -> None:
     if future.done():
         return
     if outcome == APPENDED:
-        metrics.APPENDED.inc(len(append.events))
         future.set_result(None)
     else:
         metrics.APPEND_REFUSED.labels("conflict" if outcome == 1 else "claim").inc()

@@ -40,6 +40,7 @@ UNREACHABLE: tuple[type[BaseException], ...] = (
     asyncpg.OperatorInterventionError,
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
+    asyncpg.ObjectNotInPrerequisiteStateError,
     asyncpg.TransactionTimeoutError,
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.ReadOnlySQLTransactionError,
@@ -55,6 +56,14 @@ TRANSIENT: tuple[type[BaseException], ...] = (
     asyncpg.QueryCanceledError,
 )
 """What the next try may not meet."""
+
+
+async def _nothing_to_reset(_: Connection) -> None:
+    """A connection goes back to the pool as it came: nobody sets anything for longer than a transaction (SET LOCAL).
+
+    asyncpg would ask the server to reset everything, a second round trip for each one of ours. What it does first it
+    still does: roll back a transaction that was left open.
+    """
 
 
 class Database:
@@ -77,6 +86,7 @@ class Database:
             timeout=CONNECT_TIMEOUT_S,
             command_timeout=COMMAND_TIMEOUT_S,
             server_settings=LIMITS,
+            reset=_nothing_to_reset,
         )
         return database
 

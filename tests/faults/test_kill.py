@@ -1,0 +1,135 @@
+"""kill -9 of each part in turn while contacts arrive: every acknowledged contact is there, once.
+
+What is not acknowledged is sent again with its key, and is there once too. The short version kills each part once; the
+long one (`make faults`) again and again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import httpx
+import pytest
+
+from tests.faults.load import Load, arriving
+from tests.integration.logs import until
+from tests.integration.test_whole_way import pages
+from tests.system import System, system
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    with system(tmp_path_factory.mktemp("faults"), "bedfordshire-cambridgeshire-hertfordshire") as made:
+        yield made
+
+
+@pytest.fixture
+def rounds(pytestconfig: pytest.Config) -> int:
+    """How often each part is killed."""
+    return 10 if pytestconfig.getoption("--long") else 1
+
+
+@pytest.mark.parametrize("part", ["intake", "router", "directory", "recording", "kafka", "postgres"])
+async def test_every_acknowledged_contact_is_there_once_after_a_kill_of(
+    part: str, running: System, rounds: int
+) -> None:
+    async with arriving(running) as load:
+        for _ in range(rounds):
+            await until(load.more(40))
+            running.kill(part)
+            await asyncio.sleep(1.5)
+            running.restart(part)
+            await asyncio.to_thread(running.wait, "postgres", "kafka", *_services())
+            await until(load.more(40))
+    await each_is_there_once(running, load)
+
+
+async def test_with_kafka_down_intake_takes_every_contact_and_all_drains_afterwards(running: System) -> None:
+    running.kill("kafka")
+    async with arriving(running) as load:
+        await until(load.more(100))
+        assert load.refused == 0, "a contact was refused while only Kafka was down"
+        async with httpx.AsyncClient(base_url=running.url("intake")) as client:
+            ready = await client.get("/readyz")
+        assert ready.status_code == 200, "intake is ready without Kafka"
+    running.restart("kafka")
+    await asyncio.to_thread(running.wait, "kafka")
+    await each_is_there_once(running, load)
+
+
+async def test_with_the_directory_down_routing_goes_on_even_in_a_router_that_starts_meanwhile(running: System) -> None:
+    running.kill("directory")
+    running.kill("router")
+    running.restart("router")
+    await asyncio.to_thread(running.wait, "router")
+    async with arriving(running, prefer="wait=10") as load:
+        await until(load.more(40))
+    assert {told["routing"]["state"] for told in load.acknowledged.values()} == {"routed"}
+    running.restart("directory")
+    await asyncio.to_thread(running.wait, "directory")
+    await each_is_there_once(running, load)
+
+
+async def test_with_postgres_down_intake_says_503_and_when_to_come_again(running: System) -> None:
+    running.kill("postgres")
+    try:
+        async with running.client("intake", "gateway") as client:
+            answer = await client.post("/v1/contacts/telephone", json={"line": "999"})
+            assert answer.status_code == 503
+            assert int(answer.headers["retry-after"]) >= 1
+            assert answer.headers["content-type"] == "application/problem+json"
+            ready = await client.get("/readyz")
+            assert ready.status_code == 503
+            assert "PostgreSQL" in ready.text
+    finally:
+        running.restart("postgres")
+        await asyncio.to_thread(running.wait, "postgres", *_services())
+
+
+async def each_is_there_once(running: System, load: Load) -> None:
+    """Every acknowledged contact waits once, in the queue of its force; recording owes each one's disposition; and
+    nobody else's stands there."""
+    wanted = set(load.acknowledged)
+    found: list[str] = []
+
+    async def all_there() -> bool:
+        found[:] = [contact async for contact in waiting(running)]
+        return wanted <= set(found)
+
+    await until(all_there, patience_s=90)
+    assert len(found) == len(set(found)), "a contact waits twice"
+    async with running.client("recording", "supervisor") as client:
+        owed: list[str] = []
+
+        async def all_owed() -> bool:
+            listed = pages(client, "/v1/contacts", "contacts", "cursor", disposition="none")
+            owed[:] = [contact["id"] async for contact in listed]
+            return wanted <= set(owed)
+
+        await until(all_owed, patience_s=90)
+    assert len(owed) == len(set(owed))
+    extra = set(found) - _known
+    _known.update(wanted)
+    assert extra <= wanted, "a contact is there that nobody was told of"
+
+
+_known: set[str] = set()
+"""What the tests before have left in the queues."""
+
+
+async def waiting(running: System) -> AsyncIterator[str]:
+    async with running.client("router", "supervisor") as client:
+        states = (await client.get("/v1/queues")).json()["queues"]
+        for state in states:
+            if state["queueLength"]:
+                async for entry in pages(client, f"/v1/queues/{state['id']}", "entries", "after"):
+                    assert entry["owningForce"] == entry["presentedForce"]
+                    assert state["id"] == f"{entry['owningForce']}-999"
+                    yield entry["contact"]
+
+
+def _services() -> tuple[str, ...]:
+    return ("intake", "router", "directory", "recording")
