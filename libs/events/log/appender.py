@@ -32,7 +32,7 @@ MAX_PENDING = 20_000
 LANES = 2
 WORTH_A_LANE = 16
 """A batch smaller than this waits for the one before it: a commit costs as much as some sixteen appends."""
-DEADLINE_S = 5.0
+DEADLINE_S = 2.5
 """A caller waits no longer for an answer; then it is Unavailable, and what came of it is found by its key."""
 SWEEP_S = 0.25
 """How often callers past their deadline are looked for; so it may be so much later."""
@@ -62,7 +62,7 @@ class Appender:
         """Return when the events are on disk.
 
         Raises Conflict, ClaimTaken or EventTooLarge where it is refused, and Unavailable where the outcome is not
-        known: the database cannot be reached, or does not answer within five seconds.
+        known: the database cannot be reached, or does not answer within two and a half seconds.
         """
         check(append)
         if len(self._pending) >= MAX_PENDING:
