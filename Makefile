@@ -4,7 +4,7 @@ PYTHON ?= python3
 RUN := .venv/bin/python -m
 export PORT_BASE VAR ALLIANCE DEMO
 
-.PHONY: help run demo stop reset token lint test bench faults schemas venv
+.PHONY: help run demo stop reset token lint test bench faults schemas accuracy venv
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -34,7 +34,7 @@ lint: venv ## format, style, types, who may import whom, schemas' compatibility
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
-	$(RUN) libs.events.schemas --check
+	$(RUN) libs.events.schemas check
 
 test: venv ## unit, conformance, integration and fault tests on the real PostgreSQL and the real Kafka
 	.venv/bin/pytest tests/unit tests/conformance tests/integration tests/faults
@@ -42,9 +42,12 @@ test: venv ## unit, conformance, integration and fault tests on the real Postgre
 faults: venv ## the fault tests, in full
 	.venv/bin/pytest tests/faults --long
 
-schemas: venv ## write the JSON Schemas and AsyncAPI documents anew from the event types
+schemas: venv ## write the JSON Schemas anew from the event types
 	$(RUN) libs.events.schemas
 
 bench: ## measure against the peers; writes build/bench.json
 	@$(PYTHON) deploy/local/bootstrap.py --group bench
 	$(RUN) tests.bench
+
+accuracy: venv ## how often the shipped areas name the right force, by distance from a border
+	$(RUN) tests.bench.accuracy

@@ -33,8 +33,10 @@ async def make_databases(admin_url: str, password: Callable[[str], str]) -> dict
     try:
         connection = await asyncpg.connect(admin_url, timeout=10)
     except (OSError, asyncpg.PostgresError, TimeoutError) as error:
+        why = str(error) or "no answer within 10 s"
         raise Trouble(
-            f"PostgreSQL at {_place(admin_url)} cannot be used: {error or 'no answer within 10 s'}"
+            f"PostgreSQL at {_place(admin_url)} cannot be used ({why}): see that it runs and that DATABASE_URL is "
+            "right, or leave that unset to have one started here."
         ) from error
     try:
         return {service: await make_database(connection, admin_url, service, password) for service in SERVICES}

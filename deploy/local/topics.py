@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
 
 from deploy.local.process import Trouble
 
@@ -86,6 +86,11 @@ async def create_topics(bootstrap_servers: str, forces: Iterable[str]) -> list[s
     try:
         await admin.start()
         return await _create_missing(admin, all_topics(forces))
+    except KafkaConnectionError as error:
+        raise Trouble(
+            f"Kafka at {bootstrap_servers} cannot be reached: see that it runs and that KAFKA_BOOTSTRAP_SERVERS is "
+            "right, or leave that unset to have one started here."
+        ) from error
     except KafkaError as error:
         raise Trouble(f"Kafka at {bootstrap_servers} did not make the topics: {error}") from error
     finally:
