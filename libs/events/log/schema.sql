@@ -58,12 +58,17 @@ SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
 #variable_conflict use_column
 DECLARE
-    n        int := cardinality(subjects);
-    outcomes smallint[] := array_fill(0::smallint, ARRAY[n]);
-    won      text[];
-    created  text[];
+    n              int := cardinality(subjects);
+    outcomes       smallint[] := array_fill(0::smallint, ARRAY[n]);
+    taken_keys     text[];
+    taken_subjects text[];
+    won            text[];
+    created        text[];
 BEGIN
-    IF EXISTS (SELECT FROM unnest(append.data) AS d WHERE octet_length(d) > 512 * 1024 - 1024) THEN
+    -- All together are seldom as large as one may be; then nobody looks at each.
+    IF pg_column_size(append.data) > 512 * 1024 - 1024
+        AND EXISTS (SELECT FROM unnest(append.data) AS d WHERE octet_length(d) > 512 * 1024 - 1024)
+    THEN
         RAISE EXCEPTION 'an event is larger than 512 KiB on the wire' USING ERRCODE = 'program_limit_exceeded';
     END IF;
 
@@ -75,41 +80,53 @@ BEGIN
             ORDER BY c.key
             ON CONFLICT DO NOTHING
             RETURNING key, subject
-        ), losers AS (
-            SELECT DISTINCT c.append
-            FROM unnest(claim_appends, claim_subjects, claim_keys) AS c (append, subject, key)
-            WHERE NOT EXISTS (SELECT FROM taken AS t WHERE t.key = c.key AND t.subject = c.subject)
         )
-        SELECT array_agg(CASE WHEN l.append IS NULL THEN 0 ELSE 2 END ORDER BY i)::smallint[] INTO outcomes
-        FROM generate_series(1, n) AS i LEFT JOIN losers AS l ON l.append = i;
+        SELECT array_agg(key), array_agg(subject) INTO taken_keys, taken_subjects FROM taken;
+
+        IF coalesce(cardinality(taken_keys), 0) < cardinality(claim_keys) THEN
+            WITH losers AS (
+                SELECT DISTINCT c.append
+                FROM unnest(claim_appends, claim_subjects, claim_keys) AS c (append, subject, key)
+                WHERE NOT EXISTS (
+                    SELECT FROM unnest(taken_keys, taken_subjects) AS t (key, subject)
+                    WHERE t.key = c.key AND t.subject = c.subject
+                )
+            )
+            SELECT array_agg(CASE WHEN l.append IS NULL THEN 0 ELSE 2 END ORDER BY i)::smallint[] INTO outcomes
+            FROM generate_series(1, n) AS i LEFT JOIN losers AS l ON l.append = i;
+        END IF;
     END IF;
 
-    WITH wanted AS MATERIALIZED (
-        SELECT w.subject, w.expected, w.count
-        FROM unnest(subjects, append.expected, counts, outcomes) AS w (subject, expected, count, outcome)
-        WHERE w.expected > 0 AND w.outcome = 0
-    ), locked AS MATERIALIZED (
-        SELECT s.subject, w.count
-        FROM stream AS s JOIN wanted AS w ON w.subject = s.subject AND w.expected = s.version
-        ORDER BY s.subject
-        FOR NO KEY UPDATE OF s
-    ), moved AS (
-        UPDATE stream AS s SET version = s.version + l.count FROM locked AS l WHERE s.subject = l.subject
-        RETURNING s.subject
-    )
-    SELECT array_agg(subject) INTO won FROM moved;
+    IF 0 < ANY (append.expected) THEN
+        WITH wanted AS MATERIALIZED (
+            SELECT w.subject, w.expected, w.count
+            FROM unnest(subjects, append.expected, counts, outcomes) AS w (subject, expected, count, outcome)
+            WHERE w.expected > 0 AND w.outcome = 0
+        ), locked AS MATERIALIZED (
+            SELECT s.subject, w.count
+            FROM stream AS s JOIN wanted AS w ON w.subject = s.subject AND w.expected = s.version
+            ORDER BY s.subject
+            FOR NO KEY UPDATE OF s
+        ), moved AS (
+            UPDATE stream AS s SET version = s.version + l.count FROM locked AS l WHERE s.subject = l.subject
+            RETURNING s.subject
+        )
+        SELECT array_agg(subject) INTO won FROM moved;
+    END IF;
 
-    WITH made AS (
-        INSERT INTO stream (subject, version)
-        SELECT w.subject, w.count
-        FROM unnest(subjects, append.expected, counts, outcomes) AS w (subject, expected, count, outcome)
-        WHERE w.expected = 0 AND w.outcome = 0
-        ORDER BY w.subject
-        ON CONFLICT DO NOTHING
-        RETURNING subject
-    )
-    SELECT array_agg(subject) INTO created FROM made;
-    won := won || created;
+    IF 0 = ANY (append.expected) THEN
+        WITH made AS (
+            INSERT INTO stream (subject, version)
+            SELECT w.subject, w.count
+            FROM unnest(subjects, append.expected, counts, outcomes) AS w (subject, expected, count, outcome)
+            WHERE w.expected = 0 AND w.outcome = 0
+            ORDER BY w.subject
+            ON CONFLICT DO NOTHING
+            RETURNING subject
+        )
+        SELECT array_agg(subject) INTO created FROM made;
+        won := won || created;
+    END IF;
 
     IF coalesce(cardinality(won), 0) < n THEN
         SELECT array_agg(CASE WHEN o.outcome <> 0 THEN o.outcome WHEN o.subject = ANY (won) THEN 0 ELSE 1 END ORDER BY i)
