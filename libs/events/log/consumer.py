@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
 
@@ -138,27 +138,27 @@ class SharedReader:
         self._next.clear()
         self._not_taken_up = None
         consumer.subscribe(self.topics, listener=_Assignment(self, consumer))
-        await consumer.start()
         tended = 0.0
         try:
-            while True:
-                try:
-                    fetched = await consumer.getmany(timeout_ms=200, max_records=MAX_RECORDS)
-                except NoOffsetForPartitionError:
-                    fetched = {}  # a partition that came this moment, and is just being taken up
-                if self._not_taken_up is not None:
-                    raise self._not_taken_up
-                batch = {tp: records for tp, records in fetched.items() if records and tp in self._next}
-                if batch:
-                    await self._apply_until_done(consumer, {tp: [*map(inbox.read, r)] for tp, r in batch.items()})
-                if time.monotonic() - tended > TEND_S:
-                    await self._tend()
-                    tended = time.monotonic()
+            async with kafka.started(consumer):
+                while True:
+                    fetched = await self._fetch(consumer)
+                    batch = {tp: [*map(inbox.read, records)] for tp, records in fetched.items() if tp in self._next}
+                    if batch:
+                        await self._apply_until_done(consumer, batch)
+                    if time.monotonic() - tended > TEND_S:
+                        await self._tend()
+                        tended = time.monotonic()
         except OffsetOutOfRangeError as error:
             raise Stopped(f"Kafka no longer has what this reader has not read: {error}") from error
-        finally:
-            with contextlib.suppress(*kafka.UNREACHABLE):
-                await asyncio.wait_for(consumer.stop(), 3)
+
+    async def _fetch(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, list[ConsumerRecord]]:
+        fetched: dict[TopicPartition, list[ConsumerRecord]] = {}
+        with contextlib.suppress(NoOffsetForPartitionError):  # one that came this moment is just being taken up
+            fetched = await consumer.getmany(timeout_ms=200, max_records=MAX_RECORDS)
+        if self._not_taken_up is not None:
+            raise self._not_taken_up
+        return fetched
 
     async def assigned(self, consumer: AIOKafkaConsumer, partitions: set[TopicPartition]) -> None:
         """Take each new partition up where the database says this reader has come to.

@@ -5,9 +5,6 @@ Invariant: a held event leaves its row only in the transaction that applies it.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-
 import structlog
 
 from libs.events.log import kafka, metrics
@@ -60,19 +57,15 @@ async def feed_dead_letters(database: Database, reader: str, bootstrap_servers: 
     rows = await database.fetch(_DEAD, reader)
     if not rows:
         return
-    producer = kafka.producer(bootstrap_servers, f"deadletter.{reader}")
-    await producer.start()
     try:
-        for row in rows:
-            origin = f"{row['topic']}/{row['partition']}/{row['offset']}".encode()
-            headers = [*zip(row["header_names"], row["header_values"], strict=True), ("deadletter-origin", origin)]
-            await producer.send_and_wait(DEAD_LETTERS + reader, row["value"], key=row["key"], headers=headers)
+        async with kafka.started(kafka.producer(bootstrap_servers, f"deadletter.{reader}")) as producer:
+            for row in rows:
+                origin = f"{row['topic']}/{row['partition']}/{row['offset']}".encode()
+                headers = [*zip(row["header_names"], row["header_values"], strict=True), ("deadletter-origin", origin)]
+                await producer.send_and_wait(DEAD_LETTERS + reader, row["value"], key=row["key"], headers=headers)
         await database.execute(_FED, [row["id"] for row in rows])
     except kafka.UNREACHABLE as error:
         log.warning("dead_letters_wait", reader=reader, error=type(error).__name__)
-    finally:
-        with contextlib.suppress(*kafka.UNREACHABLE):
-            await asyncio.wait_for(producer.stop(), 2)
 
 
 async def watch(database: Database, reader: str) -> None:

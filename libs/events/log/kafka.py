@@ -5,9 +5,12 @@ Groups come back fast: a copy that was killed is missed after three seconds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from uuid import UUID
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -20,9 +23,24 @@ SESSION_TIMEOUT_MS = 3000
 HEARTBEAT_MS = 1000
 MAX_MESSAGE_BYTES = 1024 * 1024
 REQUEST_TIMEOUT_MS = 10_000
+STOP_S = 3.0
 
 UNREACHABLE: tuple[type[BaseException], ...] = (KafkaError, OSError, TimeoutError)
 """What a client raises when the broker is away, starting or stopping."""
+
+
+Client = TypeVar("Client", AIOKafkaProducer, AIOKafkaConsumer)
+
+
+@asynccontextmanager
+async def started(client: Client) -> AsyncIterator[Client]:
+    """The client while the block runs. However it ends, and also where it cannot start, the client is stopped."""
+    try:
+        await client.start()
+        yield client
+    finally:
+        with contextlib.suppress(*UNREACHABLE):
+            await asyncio.wait_for(client.stop(), STOP_S)
 
 
 def producer(bootstrap_servers: str, client_id: str) -> AIOKafkaProducer:

@@ -2,15 +2,15 @@
 
 It serves what each copy must know by itself: the directory in a router, the waits of an intake. It stands duplicates:
 `on_event` may see an event twice, and, after a relay was paused, an older one after a newer one. A reader from the
-start drops both, by version.
+start drops both, by version, and says where it sees a fork (a source restored from a backup).
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable, Sequence
+from uuid import UUID
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -45,7 +45,7 @@ class OwnReader:
         self._bootstrap_servers = bootstrap_servers
         self._from_start = from_start
         self._next: dict[TopicPartition, int] = {}
-        self._versions: dict[tuple[str, str], int] = {}
+        self._seen: dict[tuple[str, str], tuple[int, UUID]] = {}
         self._heard = time.monotonic()
         self._trouble: str | None = "the reader has not started"
 
@@ -68,9 +68,7 @@ class OwnReader:
                 await asyncio.sleep(0.5)
 
     async def _read(self) -> None:
-        consumer = kafka.consumer(self._bootstrap_servers, self.name)
-        await consumer.start()
-        try:
+        async with kafka.started(kafka.consumer(self._bootstrap_servers, self.name)) as consumer:
             await self._take_up(consumer)
             ends = await consumer.end_offsets(list(self._next))
             self._trouble = None
@@ -81,11 +79,8 @@ class OwnReader:
                     self._next[tp] = records[-1].offset + 1
                 if not self.caught_up.is_set() and all(self._next[tp] >= end for tp, end in ends.items()):
                     self.caught_up.set()
-                if self.caught_up.is_set() and await self._has_all(consumer):
+                if self.caught_up.is_set() and self._has_all(consumer):
                     self._heard = time.monotonic()
-        finally:
-            with contextlib.suppress(*kafka.UNREACHABLE):
-                await asyncio.wait_for(consumer.stop(), 3)
 
     async def _take_up(self, consumer: AIOKafkaConsumer) -> None:
         topics = await kafka.topics(consumer, self.topics)
@@ -98,7 +93,7 @@ class OwnReader:
             self._next.setdefault(tp, first[tp])
             consumer.seek(tp, self._next[tp])
 
-    async def _has_all(self, consumer: AIOKafkaConsumer) -> bool:
+    def _has_all(self, consumer: AIOKafkaConsumer) -> bool:
         """What the broker said with its last answer: nothing lies beyond what was read."""
         for tp, offset in self._next.items():
             end = consumer.highwater(tp)
@@ -117,9 +112,12 @@ class OwnReader:
             return
         if self._from_start:
             stream = (event.source, event.subject)
-            if event.version <= self._versions.get(stream, 0):
+            version, event_id = self._seen.get(stream, (0, None))
+            if event.version == version and event.id != event_id:
+                log.error("fork", reader=self.name, source=event.source, subject=event.subject, version=version)
+            if event.version <= version:
                 return
-            self._versions[stream] = event.version
+            self._seen[stream] = (event.version, event.id)
         try:
             self._on_event(event)
         except Exception as error:

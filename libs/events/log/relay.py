@@ -93,16 +93,11 @@ class Relay:
             while not await connection.fetchval(_LOCK):
                 self._trouble = None
                 await asyncio.sleep(STANDBY_S)
-            producer = kafka.producer(self._bootstrap_servers, f"relay{self._source}")
-            await producer.start()
-            try:
+            # What is sent and not acknowledged when this ends, the next holder of the lock sends again.
+            async with kafka.started(kafka.producer(self._bootstrap_servers, f"relay{self._source}")) as producer:
                 metrics.RELAY_HOLDS_LOCK.set(1)
                 self._trouble = None
                 await self._publish(connection, producer)
-            finally:
-                # Sent and not acknowledged: the next holder of the lock sends it again.
-                with contextlib.suppress(*kafka.UNREACHABLE):
-                    await asyncio.wait_for(producer.stop(), 2)
         finally:
             connection.terminate()
 
