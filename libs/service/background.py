@@ -48,11 +48,14 @@ class Background:
         self._health = health
         self._loops: list[_Loop] = []
 
-    def start(self, name: str, run: Callable[[], Awaitable[Any]]) -> None:
-        """Run `run()` until `stop`. When it ends by itself it is called again: first 0.1 s later, at most 5 s."""
+    def start(self, name: str, run: Callable[[], Awaitable[Any]], *, required: bool = True) -> None:
+        """Run `run()` until `stop`. When it ends by itself it is called again: first 0.1 s later, at most 5 s.
+
+        A loop that the service can do its work without for a while is not `required`: without it, it is degraded.
+        """
         loop = _Loop(name, run)
         self._loops.append(loop)
-        self._health.add(name, loop.trouble)
+        self._health.add(name, loop.trouble, required=required)
         loop.task = asyncio.create_task(self._supervise(loop), name=name)
 
     async def _supervise(self, loop: _Loop) -> None:

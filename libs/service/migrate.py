@@ -65,7 +65,14 @@ async def migrate(service: str, url: str, *, role: str | None = None) -> list[st
             if state != "55P03" or attempt == TRIES:  # lock_not_available
                 raise Trouble(_sentence(error.orig or error)) from error
             await asyncio.sleep(attempt)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except (
+            OSError,
+            TimeoutError,
+            ValueError,
+            OverflowError,
+            asyncpg.PostgresError,
+            asyncpg.InterfaceError,
+        ) as error:
             raise Trouble(_sentence(error)) from error
     raise AssertionError("unreachable")
 
@@ -162,6 +169,8 @@ def grant(connection: Connection, role: str) -> None:
 
 
 def _sentence(error: BaseException) -> str:
+    if isinstance(error, ValueError | OverflowError):  # whose texts may repeat the address, password and all
+        return "The database was not migrated: what was given is not an address of PostgreSQL."
     if isinstance(error, OSError):
         return "The database was not migrated: PostgreSQL cannot be reached at the address given."
     message = str(error).partition("\n")[0] or type(error).__name__

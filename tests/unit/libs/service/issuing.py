@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from joserfc import jws
+from joserfc.errors import SecurityWarning
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 AUDIENCE = "hueandcry"
@@ -93,7 +95,9 @@ def sign(claims: Any, key: Any = ED25519, alg: str = "EdDSA", header: dict[str, 
     protected = {name: value for name, value in protected.items() if value is not None}
     payload = claims if isinstance(claims, bytes) else json.dumps(claims).encode()
     registry = jws.JWSRegistry(algorithms=EVERYTHING, strict_check_header=False)
-    return jws.serialize_compact(protected, payload, key, registry=registry)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SecurityWarning)  # of EdDSA's name, and of what forgers sign with
+        return jws.serialize_compact(protected, payload, key, registry=registry)
 
 
 @asynccontextmanager

@@ -11,8 +11,6 @@ from libs.service.caller import ROLES, Caller
 from tests.unit.libs.service.issuing import LocalIssuer
 from tests.unit.libs.service.serving import calling, make_app
 
-pytestmark = pytest.mark.filterwarnings("ignore::joserfc.errors.SecurityWarning")
-
 CALLER = Caller(subject="a", roles=frozenset({"handler"}), forces=frozenset({"bedfordshire", "hertfordshire"}))
 
 

@@ -56,6 +56,35 @@ async def test_what_is_missing_is_named_and_what_is_not_is_not(monkeypatch: pyte
     ]
 
 
+async def test_what_it_can_do_without_leaves_it_ready_and_degraded() -> None:
+    health = Health()
+    health.add("publishing", lambda: "Kafka is away", required=False)
+    answer = await asks(health)
+    assert answer.status_code == 200
+    assert answer.json() == {"status": "ready", "degraded": [{"name": "publishing", "detail": "Kafka is away"}]}
+    health.add("database", lambda: "is away")
+    await asyncio.sleep(health_module.CACHE_S + 0.01)
+    answer = await asks(health)
+    assert answer.status_code == 503
+    assert answer.json() == {
+        "status": "not ready",
+        "missing": [{"name": "database", "detail": "is away"}],
+        "degraded": [{"name": "publishing", "detail": "Kafka is away"}],
+    }
+
+
+async def test_a_loop_it_can_do_without_does_not_make_it_unready(loops: tuple[Background, Health]) -> None:
+    background, health = loops
+
+    async def crashing() -> None:
+        raise RuntimeError
+
+    background.start("relay", crashing, required=False)
+    await asyncio.sleep(0.02)
+    assert (await asks(health)).json()["degraded"][0]["name"] == "relay"
+    assert await health.missing() == {}
+
+
 async def test_asking_often_checks_seldom() -> None:
     health, asked = Health(), 0
 

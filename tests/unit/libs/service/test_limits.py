@@ -12,7 +12,6 @@ from libs.service.limits import Limits
 from tests.unit.libs.service.issuing import LocalIssuer
 from tests.unit.libs.service.serving import calling, make_app
 
-pytestmark = pytest.mark.filterwarnings("ignore::joserfc.errors.SecurityWarning")
 KIB = 1024
 
 

@@ -11,7 +11,6 @@ from prometheus_client import REGISTRY
 from libs.service import context
 from libs.service.context import child_of
 
-pytestmark = pytest.mark.filterwarnings("ignore::joserfc.errors.SecurityWarning")
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 SPAN = "b7ad6b7169203331"
 

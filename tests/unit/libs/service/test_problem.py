@@ -12,8 +12,6 @@ from libs.service import problem
 from libs.service.problem import TREE, Fault, Invalid, Problem, Unavailable, responses
 from libs.service.refusals import pointer
 
-pytestmark = pytest.mark.filterwarnings("ignore::joserfc.errors.SecurityWarning")
-
 
 def subclasses(kind: type[Problem]) -> set[type[Problem]]:
     return {sub for direct in kind.__subclasses__() for sub in {direct, *subclasses(direct)}}

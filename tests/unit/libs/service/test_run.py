@@ -19,7 +19,6 @@ import pytest
 from libs.service import run
 from tests.unit.libs.service.issuing import LocalIssuer
 
-pytestmark = pytest.mark.filterwarnings("ignore::joserfc.errors.SecurityWarning")
 ROOT = Path(__file__).parents[4]
 
 

@@ -17,8 +17,6 @@ from libs.service.problem import Unauthenticated, Unavailable
 from libs.service.tokens import Verifier
 from tests.unit.libs.service.issuing import AUDIENCE, ED25519, P256, RSA, STRANGER, LocalIssuer, public, sign
 
-pytestmark = pytest.mark.filterwarnings("ignore::joserfc.errors.SecurityWarning")
-
 
 @pytest.fixture
 async def verifier(local: LocalIssuer) -> Verifier:
