@@ -63,7 +63,7 @@ async def migrate(service: str, url: str, *, role: str | None = None) -> list[st
         except DBAPIError as error:
             state = getattr(error.orig, "sqlstate", None)
             if state != "55P03" or attempt == TRIES:  # lock_not_available
-                raise Trouble(_sentence(error.orig or error)) from error
+                raise Trouble(_sentence((error.orig and error.orig.__cause__) or error.orig or error)) from error
             await asyncio.sleep(attempt)
         except (
             OSError,
