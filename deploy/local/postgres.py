@@ -19,11 +19,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
+import psutil
+
 from deploy.local.process import Account, Child, Trouble, spawn, wait_until
 
 SUPERUSER = "postgres"
 START_LIMIT_S = 60.0
 STOP_LIMIT_S = 20.0
+SHELTERS, SHELTER = Path("/var/tmp"), "hueandcry-postgres-"  # noqa: S108 (made with a name of its own)
+"""Where data goes when its own place is closed to the server's user. A restart of the machine leaves it alone."""
 
 SETTINGS: Mapping[str, str] = {
     "listen_addresses": "127.0.0.1",
@@ -143,8 +147,17 @@ class Postgres:
         if self.account is None or self.folder.is_symlink() or _reaches(self.account, self.folder.parent):
             self.folder.mkdir(exist_ok=True)
             return self.folder.resolve()
-        shelter = Path(tempfile.mkdtemp(prefix="hueandcry-postgres-", dir="/var/tmp"))  # survives a restart
+        return self._shelter()
+
+    def _shelter(self) -> Path:
+        """A folder outside of ours. Those that no link leads to any more are removed first."""
+        for abandoned in SHELTERS.glob(f"{SHELTER}*"):
+            note = abandoned / "linked-from"
+            if note.exists() and Path(note.read_text()).resolve() != abandoned and not _in_use(abandoned / "data"):
+                shutil.rmtree(abandoned, ignore_errors=True)
+        shelter = Path(tempfile.mkdtemp(prefix=SHELTER, dir=SHELTERS))
         shelter.chmod(0o711)
+        (shelter / "linked-from").write_text(str(self.folder.absolute()))
         self.folder.symlink_to(shelter)
         return shelter
 
@@ -230,6 +243,13 @@ def _reaches(account: Account, path: Path) -> bool:
         ).returncode
         == 0
     )
+
+
+def _in_use(data: Path) -> bool:
+    try:
+        return psutil.pid_exists(int((data / "postmaster.pid").read_text().split()[0]))
+    except (OSError, ValueError, IndexError):
+        return False
 
 
 def _give(folder: Path, account: Account) -> None:
