@@ -19,10 +19,10 @@ from libs.service.caller import Caller
 from libs.service.problem import Fault, Invalid, NotFound, responses
 from services.recording import contact_table
 from services.recording.audit import history_of
-from services.recording.contact_table import After, Scope
+from services.recording.contact_table import START, After, Scope
 from services.recording.desk import Desk
 from services.recording.disposition import Outcome
-from services.recording.incident_list import page_of_incidents
+from services.recording.incident_list import NEWEST, page_of_incidents
 from services.recording.incidents import Incident, incident_of
 from services.recording.models import (
     MAX_PAGE,
@@ -91,7 +91,7 @@ async def list_owing_contacts(
 ) -> OwingPage:
     """Contacts without a disposition, and how many there are: those that ended first, then oldest first."""
     scope, database = scope_of(caller), _desk(request).database
-    after = None if cursor is None else _read_cursor(cursor, After)
+    after = START if cursor is None else _read_cursor(cursor, After)
     contacts = await contact_table.owing(database, scope, force, after, limit + 1)
     counts = await contact_table.count_owing(database, scope, force)
     page = contacts[:limit]
@@ -115,7 +115,7 @@ async def list_incidents(
 
     A read model: a moment behind what was just answered.
     """
-    before = None if cursor is None else _read_cursor(cursor, Before).id
+    before = NEWEST if cursor is None else _read_cursor(cursor, Before).id
     incidents = await page_of_incidents(
         _desk(request).database, scope_of(caller), force=force, before=before, limit=limit + 1
     )

@@ -44,19 +44,13 @@ CREATE TABLE audit_link (
 );
 """
 
-_ADD_EVENTS = """
-INSERT INTO audit_event (version, time, id, causation_id, subject, source, type, force, data)
-SELECT * FROM unnest(
-    $1::bigint[], $2::timestamptz[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bytea[]
-)
-ON CONFLICT DO NOTHING
-"""
+_COLUMNS = ("version", "time", "id", "causation_id", "subject", "source", "type", "force", "data")
 _ADD_LINKS = """
 INSERT INTO audit_link (contact, incident) SELECT * FROM unnest($1::text[], $2::text[]) ON CONFLICT DO NOTHING
 """
 _HISTORY = """
 SELECT version, time, id, causation_id, subject, source, type, force, data FROM audit_event
-WHERE subject = $1 OR subject = ANY (ARRAY (SELECT incident FROM audit_link WHERE contact = $1))
+WHERE subject = ANY (ARRAY[$1] || ARRAY (SELECT incident FROM audit_link WHERE contact = $1))
 ORDER BY time
 LIMIT $2
 """
@@ -109,7 +103,7 @@ async def enter(connection: Connection, events: Sequence[Event]) -> None:
             incident = members.get("incident")
             if isinstance(incident, str):
                 links.append((event.subject, incident))
-    await connection.execute(_ADD_EVENTS, *[list(column) for column in zip(*rows, strict=True)])
+    await connection.copy_records_to_table("audit_event", records=rows, columns=_COLUMNS)
     if links:
         await connection.execute(_ADD_LINKS, *[list(column) for column in zip(*links, strict=True)])
 

@@ -7,8 +7,8 @@ always before any stream is appended to. So reader and people who dispose wait f
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
-from typing import Any, NamedTuple
+from datetime import UTC, datetime
+from typing import Annotated, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -48,7 +48,7 @@ _OWING = f"""
 SELECT {_COLUMNS} FROM contact
 WHERE disposition IS NULL AND {_VISIBLE}
   AND ($3::text IS NULL OR owning_force = $3)
-  AND ($4::uuid IS NULL OR ((ended_at IS NULL), received_at, id) > ($5, $6, $4))
+  AND ((ended_at IS NULL), received_at, id) > ($4::boolean, $5::timestamptz, $6::uuid)
 ORDER BY (ended_at IS NULL), received_at, id
 LIMIT $7
 """  # index contact_owing
@@ -81,8 +81,12 @@ class After(NamedTuple):
     """Where the last page ended."""
 
     open: bool
-    received_at: datetime
+    received_at: Annotated[datetime, msgspec.Meta(tz=True)]
     id: UUID
+
+
+START = After(False, datetime(1, 1, 1, tzinfo=UTC), UUID(int=0))
+"""Before the first page."""
 
 
 class Owing(NamedTuple):
@@ -126,12 +130,9 @@ async def forces_of_incident(reader: Reader, incident: UUID) -> list[str | None]
     return [row["owning_force"] for row in await reader.fetch(_FORCES_OF_INCIDENT, incident)]
 
 
-async def owing(database: Database, scope: Scope, force: str | None, after: After | None, limit: int) -> list[Contact]:
+async def owing(database: Database, scope: Scope, force: str | None, after: After, limit: int) -> list[Contact]:
     """Contacts without a disposition: those that ended first, then oldest first."""
-    place: tuple[Any, ...] = (None, None, None)
-    if after is not None:
-        place = (after.id, after.open, after.received_at)
-    return [_contact(row) for row in await database.fetch(_OWING, *_scoped(scope), force, *place, limit)]
+    return [_contact(row) for row in await database.fetch(_OWING, *_scoped(scope), force, *after, limit)]
 
 
 async def count_owing(database: Database, scope: Scope, force: str | None) -> list[Owing]:

@@ -20,6 +20,8 @@ from libs.events.log.projection import Projection
 from libs.events.types.recording import TOPIC, ContactDisposed, ContactJoined, IncidentOpened
 from services.recording.contact_table import Scope
 
+NEWEST = UUID(int=2**128 - 1)
+"""Before the first page."""
 ALLIANCE = ""
 """Stands for no force in `incident_force`: what is the alliance's, until someone says whose it is."""
 
@@ -67,7 +69,7 @@ CROSS JOIN LATERAL (
     SELECT i.id, i.reference, i.owning_force, i.owned_because, i.provisional, i.category, i.contacts, i.reported_at,
            i.opened_at
     FROM incident_force AS f JOIN incident_listed AS i ON i.id = f.incident
-    WHERE f.force = a.force AND ($2::uuid IS NULL OR f.incident < $2) AND ($3::text IS NULL OR i.owning_force = $3)
+    WHERE f.force = a.force AND f.incident < $2 AND i.id < $2 AND ($3::text IS NULL OR i.owning_force = $3)
     ORDER BY f.incident DESC
     LIMIT $4
 ) AS p
@@ -138,9 +140,11 @@ INCIDENTS = Projection(
 
 
 async def page_of_incidents(
-    database: Database, scope: Scope, *, force: str | None, before: UUID | None, limit: int
+    database: Database, scope: Scope, *, force: str | None, before: UUID, limit: int
 ) -> list[ListedIncident]:
     """Up to `limit` incidents that the asker's forces own or reported, of those `force` owns, older than `before`."""
     listed_for = [*scope.forces, *([ALLIANCE] if scope.alliance else [])]
+    if force in scope.forces:  # what a force owns is listed for it
+        listed_for = [force]
     rows = await database.fetch(_PAGE, listed_for, before, force, limit)
     return [ListedIncident(**dict(row.items())) for row in rows]

@@ -49,7 +49,7 @@ def make_apply(reactions: Mapping[type[Fact], Reaction], source: str) -> Apply:
             try:
                 fact = event.fact
             except Malformed:
-                log.error("fact_unreadable", type=event.type, event=str(event.id), contact=event.subject)
+                log.error("fact_unreadable", type=event.type, event_id=str(event.id), contact=event.subject)
                 continue
             contacts[id_] = by_type[event.type](contacts[id_], event, fact)
             last[id_] = event

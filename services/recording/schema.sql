@@ -25,7 +25,6 @@ CREATE TABLE contact (
 
 -- GET /v1/contacts?disposition=none: ended ones first, oldest first; and the count of them. It holds only what is owed.
 CREATE INDEX contact_owing ON contact ((ended_at IS NULL), received_at, id)
-    INCLUDE (owning_force)
     WHERE disposition IS NULL;
 
 -- GET /v1/incidents/{id}: whose contacts lead to this incident.

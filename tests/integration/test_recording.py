@@ -22,6 +22,7 @@ from libs.events.envelope import Event
 from libs.events.types.contacts import ContactReceived
 from libs.events.types.directory import AreaChunkPublished
 from libs.events.types.shapes import Point
+from services.recording import desk
 from services.recording.audit import AUDIT
 from services.recording.incidents import incident_id
 from services.recording.rebuild import rebuild
@@ -42,6 +43,8 @@ from tests.integration.recording_parts import (
 )
 
 ADVICE = {"disposition": "advice"}
+NAIVE = "W3RydWUsIjIwMjYtMDMtMDFUMDg6MDA6MDAiLCIwMThmMmY1ZS03YTFjLTdjM2QtOWExMC01YjFlNWE3ZDAwMDEiXQ"
+"""A cursor as somebody else would make it: its time has no offset."""
 
 
 def opening(**incident: object) -> dict[str, object]:
@@ -206,6 +209,19 @@ async def test_an_idempotency_key_answers_alike_and_refuses_another_body(system:
     other = await system.dispose(call, ADVICE, caller)
     assert other.status_code == 422
     assert other.json()["type"].endswith("idempotency-mismatch")
+
+
+async def test_a_reference_that_is_taken_is_drawn_again(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = iter(["INC-TEST-0001", "INC-TEST-0001", "INC-TEST-0001", "INC-TEST-0002"])
+    monkeypatch.setattr(desk, "new_reference", lambda: next(drawn))
+    references = []
+    for _ in range(2):
+        call, events = a_call()
+        await system.publish(*events)
+        answer = await system.dispose(call, opening())
+        assert answer.status_code == 201, answer.text
+        references.append(answer.json()["incident"]["reference"])
+    assert references == ["INC-TEST-0001", "INC-TEST-0002"]
 
 
 @pytest.mark.parametrize("same", [True, False])
@@ -416,7 +432,7 @@ async def test_incidents_are_listed_for_their_forces_newest_first_and_page_by_pa
     assert (await system.get("/v1/incidents", system.caller("recorder", BEDS), force=mine))["incidents"] == []
 
 
-@pytest.mark.parametrize("cursor", ["x", "bm90IGpzb24", "WzEsMl0", "é", "WyJhIl0"])
+@pytest.mark.parametrize("cursor", ["x", "bm90IGpzb24", "WzEsMl0", "é", "WyJhIl0", NAIVE])
 async def test_a_cursor_that_we_did_not_give_is_refused(system: System, cursor: str) -> None:
     for path, query in (("/v1/incidents", {}), ("/v1/contacts", {"disposition": "none"})):
         answer = await system.client.get(path, params={"cursor": cursor, **query}, headers=system.caller())
