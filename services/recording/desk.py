@@ -134,7 +134,12 @@ def command_of(
             incident = body.incident
             return OpenIncident(
                 **said,  # type: ignore[arg-type]
-                owner=owner_of(located, known_of(contact), body.force),
+                owner=owner_of(
+                    located,
+                    known_of(contact),
+                    body.force,
+                    unplaced=shape is not None and (located is None or located.outside),
+                ),
                 reference=new_reference(),
                 reported_at=contact.received_at,
                 category=incident.category if incident is not None else None,

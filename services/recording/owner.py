@@ -42,7 +42,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     provisional: bool = False
 
 
-def owner_of(place: Located | None, known: Known, named: str | None) -> Owner:
+def owner_of(place: Located | None, known: Known, named: str | None, *, unplaced: bool = False) -> Owner:
     """The first of these that says something:
 
     1. the place given with the disposition. Too close to a border to say: the force that the handler names, if it is
@@ -51,7 +51,9 @@ def owner_of(place: Located | None, known: Known, named: str | None) -> Owner:
     3. the force that the handler names;
     4. the contact's owning force, provisional as that is; without one, the alliance's.
 
-    The force where it happened owns the incident whether or not it is a party to the alliance.
+    `unplaced`: a place was given that nobody can place (an unknown postcode, outside every area, no boundaries known
+    yet). Then 2 and 4 are provisional. The force where it happened owns the incident whether or not it is a party to
+    the alliance.
     """
     if place is not None and place.candidates:
         candidates = [candidate.force for candidate in place.candidates]
@@ -62,11 +64,11 @@ def owner_of(place: Located | None, known: Known, named: str | None) -> Owner:
         nearest = known.owning_force if known.owning_force in candidates else candidates[0]
         return Owner(force=nearest, because="incident-location", provisional=True)
     if known.incident_force is not None:
-        return Owner(force=known.incident_force, because="incident-location", provisional=False)
+        return Owner(force=known.incident_force, because="incident-location", provisional=unplaced)
     if named is not None:
         return Owner(force=named, because="handler", provisional=False)
     return Owner(
         force=known.owning_force,
         because="contact-owner",
-        provisional=known.provisional or known.owning_force is None,
+        provisional=known.provisional or known.owning_force is None or unplaced,
     )

@@ -173,7 +173,8 @@ async def test_a_handler_opens_an_incident_where_it_happened_not_where_the_calle
         (ON_THE_BORDER, None, CAMBS, "incident-location", True),
         (None, HERTS, HERTS, "handler", False),
         (None, None, CAMBS, "contact-owner", False),
-        ({"kind": "point", "lat": 10, "lon": 10}, None, CAMBS, "contact-owner", False),
+        ({"kind": "point", "lat": 10, "lon": 10}, None, CAMBS, "contact-owner", True),
+        ({"kind": "postcode", "postcode": "ZZ9 9ZZ"}, None, CAMBS, "contact-owner", True),
     ],
 )
 async def test_who_owns_the_incident_and_why_is_on_record(

@@ -60,5 +60,14 @@ def test_when_nobody_says_where_it_goes_with_its_contact(provisional: bool) -> N
     assert owner_of(None, known, None) == at("cambridgeshire", "contact-owner", provisional=provisional)
 
 
+def test_a_place_that_nobody_can_place_leaves_the_owner_provisional_unless_the_handler_says() -> None:
+    routed = Known(incident_force="bedfordshire", owning_force="cambridgeshire")
+    assert owner_of(None, routed, None, unplaced=True) == at("bedfordshire", "incident-location", provisional=True)
+    assert owner_of(NOWHERE, CALLED_FROM_CAMBS, None, unplaced=True) == at(
+        "cambridgeshire", "contact-owner", provisional=True
+    )
+    assert owner_of(NOWHERE, CALLED_FROM_CAMBS, "hertfordshire", unplaced=True) == at("hertfordshire", "handler")
+
+
 def test_an_incident_of_a_contact_without_an_owner_is_the_alliances_for_now() -> None:
     assert owner_of(None, Known(), None) == at(None, "contact-owner", provisional=True)
