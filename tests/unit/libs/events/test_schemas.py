@@ -79,11 +79,15 @@ def test_every_schema_is_a_schema_with_a_name_and_an_address(fact: type[Fact]) -
     assert schema["type"] == "object"
 
 
+# An hour that a zone's clocks show twice equals no time of another zone (PEP 495), so facts are made in UTC.
+st.register_type_strategy(datetime, st.datetimes(timezones=st.just(UTC)))
+
+
 @pytest.mark.parametrize("fact", FACTS, ids=lambda fact: fact.TYPE)
 def test_every_fact_that_can_be_written_is_valid_and_comes_back(fact: type[Fact]) -> None:
     validator = jsonschema.Draft202012Validator(SCHEMAS[fact.TYPE])
 
-    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.from_type(fact))
     def holds(made: Fact) -> None:
         written = msgspec.json.encode(made)
