@@ -4,7 +4,7 @@ import copy
 import json
 import subprocess
 import typing
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
