@@ -126,7 +126,7 @@ class AllianceCopy:
         except UnknownType:
             log.info("directory_event_unknown", type=event.type)
         except Malformed as error:
-            log.error("directory_event_malformed", event=str(event.id), type=event.type, error=str(error))
+            log.error("directory_event_malformed", event_id=str(event.id), type=event.type, error=str(error))
         if isinstance(fact, AreaChunkPublished):
             self._put_on_shelf(fact)
         else:

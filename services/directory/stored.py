@@ -46,7 +46,7 @@ class Stored:
                 except UnknownType:  # a newer copy of this service wrote it
                     fact = None
                 except Malformed as error:
-                    log.error("own_event_malformed", event=str(event.id), type=event.type, error=str(error))
+                    log.error("own_event_malformed", event_id=str(event.id), type=event.type, error=str(error))
                     fact = None
                 self.alliance = evolve(self.alliance, fact)
                 self.versions[event.subject] = event.version
