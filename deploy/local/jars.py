@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -27,6 +28,7 @@ LOCK = Path(__file__).with_name("jgo.lock.toml")
 ROOM_BYTES = 200 * 1024 * 1024
 """Free disk that a first fetch needs."""
 TRIES = 3
+ABANDONED_S = 60 * 60
 
 
 def cache_folder() -> Path:
@@ -43,6 +45,11 @@ def kafka_jars(cache: Path | None = None) -> list[Path]:
         try:
             _fetch(missing, folder)
         except OSError as error:
+            if isinstance(error, requests.exceptions.SSLError):
+                raise Trouble(
+                    "Maven Central's certificate is not trusted here, as something on the way signs for it: "
+                    "set SSL_CERT_FILE to a file with that authority's certificate, then run again."
+                ) from error
             if isinstance(error, requests.RequestException):
                 raise Trouble(
                     "Apache Kafka's jars could not be fetched from Maven Central: connect this machine to the network, "
@@ -59,6 +66,11 @@ def _fetch(missing: list[LockedDependency], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if shutil.disk_usage(folder).free < ROOM_BYTES:
         raise OSError(28, "No space left on device", str(folder))
+    for left in folder.glob("fetching-*"):  # by a fetch that was killed
+        if time.time() - left.stat().st_mtime > ABANDONED_S:
+            shutil.rmtree(left, ignore_errors=True)
+    if "SSL_CERT_FILE" in os.environ:  # which uv and Python's own ssl honour, and requests does not
+        os.environ.setdefault("REQUESTS_CA_BUNDLE", os.environ["SSL_CERT_FILE"])
     staging = Path(tempfile.mkdtemp(prefix="fetching-", dir=folder))
     context = MavenContext(repo_cache=staging, local_repos=[], timeout=30)
     try:
@@ -80,6 +92,8 @@ def _fetch_one(context: MavenContext, dependency: LockedDependency, place: Path)
                 fetched.replace(place)
                 return
         except (requests.RequestException, RuntimeError) as error:  # jgo's "not found in remote repositories"
+            if isinstance(error, requests.exceptions.SSLError):
+                raise
             if attempt == TRIES:
                 raise requests.RequestException(str(error)) from error
         shutil.rmtree(context.repo_cache / component.path_prefix, ignore_errors=True)  # a piece would count as whole

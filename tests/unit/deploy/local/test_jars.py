@@ -60,6 +60,17 @@ def test_without_network_one_sentence_says_so_and_what_came_is_kept(
     assert sorted(path.name for path in (tmp_path / "jars").iterdir()) == sorted(fetched)
 
 
+def test_a_certificate_that_is_not_trusted_is_told_as_what_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetch(_context: MavenContext, dependency: object, place: Path) -> None:
+        raise requests.exceptions.SSLError("self-signed certificate in certificate chain")
+
+    monkeypatch.setattr(jars, "_fetch_one", fetch)
+    with pytest.raises(Trouble, match=r"not trusted here.*SSL_CERT_FILE"):
+        jars.kafka_jars(tmp_path)
+
+
 def test_without_disk_one_sentence_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=1024))
     with pytest.raises(Trouble, match="make room there"):
