@@ -8,13 +8,10 @@ from __future__ import annotations
 import time
 from functools import cache
 
-import structlog
 from prometheus_client import Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from libs.service import context, metrics
-
-logger = structlog.get_logger("http")
+from libs.service import context, logs, metrics
 
 STRICT = b"default-src 'none'; frame-ancestors 'none'"
 """Answers are data: a browser that shows one loads nothing for it and runs nothing in it."""
@@ -28,7 +25,7 @@ HEADERS: tuple[tuple[bytes, bytes], ...] = (
 )
 """Put on every answer that does not set them itself."""
 QUIET = frozenset({"healthz", "readyz", "metrics"})
-"""Asked every few seconds by machines: logged at debug level."""
+"""Asked every few seconds by machines: measured and not logged."""
 
 
 class Observe:
@@ -65,8 +62,8 @@ class Observe:
             seconds = time.perf_counter() - started
             operation = _operation(scope)
             _histogram(operation, status).observe(seconds)
-            log = logger.debug if operation in QUIET else logger.info
-            log("request", operation=operation, method=_method(scope), status=status, ms=round(seconds * 1000, 2))
+            if operation not in QUIET:
+                logs.request(operation, _method(scope), status, seconds, request)
 
 
 @cache

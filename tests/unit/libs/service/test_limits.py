@@ -1,11 +1,14 @@
 """What a request may be, in-process: counted, refused, and answered in time."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from libs.service import limits, problem
 from libs.service.limits import Limits
@@ -136,13 +139,12 @@ async def test_a_timeout_of_the_operation_s_own_is_not_taken_for_the_deadline() 
         await call(Limits(failing, deadline_s=5), [], [])
 
 
-async def test_a_body_that_dawdles_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_body_that_dawdles_is_not_waited_for() -> None:
     async def unreached(*_: Any) -> None:
         raise AssertionError("an operation saw half a body")
 
-    monkeypatch.setattr(limits, "BODY_S", 0.1)
     first = {"type": "http.request", "body": b"{", "more_body": True}
-    sent = await call(Limits(unreached), [first], [(b"content-length", b"10")])
+    sent = await call(Limits(unreached, deadline_s=0.1), [first], [(b"content-length", b"10")])
     assert sent[0]["status"] == 408
     assert (b"connection", b"close") in sent[0]["headers"]
 
@@ -182,3 +184,11 @@ async def test_a_lifespan_passes_untouched() -> None:
 
     await Limits(app)({"type": "lifespan"}, None, None)  # type: ignore[arg-type]
     assert seen == ["lifespan"]
+
+
+@given(st.binary(max_size=120) | st.text("0123456789 ", max_size=120).map(str.encode))
+def test_a_number_of_nineteen_digits_is_found_wherever_it_stands(body: bytes) -> None:
+    assert limits._has_long_number(body) == (re.search(rb"[0-9]{19}", body) is not None)
+    for before in range(20):
+        assert limits._has_long_number(b"x" * before + b"1" * 19 + body)
+        assert not limits._has_long_number(b"x" * before + b"1" * 18)
