@@ -1,0 +1,181 @@
+"""B2: intake, from POST to 201 on disk, under an open-loop load (`tests.bench.load`).
+
+The peak is the highest rate that is sustained: of all that was due in a trial, everything was answered 201, the last no
+later than 0.1 s after the trial's end. It is found by bisection, beginning around what a closed loop gets. The 99th
+percentile is taken at half of ours' peak, for ours and for the endpoint without I/O, at the same rate.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+
+import asyncpg
+
+from deploy.local.process import free_port
+from tests.bench import facts
+from tests.bench.load import Outcome
+from tests.bench.measure import Result, Run
+from tests.bench.parts import ROOT, Parts, issuer, kafka, process
+
+CONNECTIONS = 128
+BODIES = 1000
+TRIAL_S = 2.5
+FIRST_BISECTIONS, BISECTIONS = 4, 3
+LATENCY_S = 4.0
+SUSTAINED_S = 0.1
+WARM_UP_S = 2.0
+SETTLE_LIMIT_S = 60.0
+
+_BEHIND = "SELECT coalesce((SELECT max(position) FROM event), 0) > (SELECT position FROM relay)"
+
+
+@dataclass
+class Contestant:
+    """A served endpoint with a load generator of its own."""
+
+    generator: subprocess.Popen[str]
+    peak: float = 0.0
+    trials: list[tuple[float, Outcome]] = field(default_factory=list)
+
+    def trial(self, rate: float | None, seconds: float) -> Outcome:
+        assert self.generator.stdin
+        assert self.generator.stdout
+        print(json.dumps({"rate": rate, "seconds": seconds}), file=self.generator.stdin, flush=True)
+        line = self.generator.stdout.readline()
+        if not line:
+            assert self.generator.stderr
+            raise RuntimeError(self.generator.stderr.read()[-2000:])
+        outcome = Outcome(**json.loads(line))
+        if rate is not None:
+            self.trials.append((rate, outcome))
+        return outcome
+
+    def find_peak(self) -> float:
+        """The highest sustained rate, by bisection around the last one found."""
+        if self.peak:
+            low, high, steps = self.peak * 0.85, self.peak * 1.15, BISECTIONS
+        else:
+            closed = self.trial(None, TRIAL_S)
+            around = closed.answered / closed.seconds
+            low, high, steps = around * 0.7, around * 1.2, FIRST_BISECTIONS
+        sustained = 0.0
+        for _ in range(steps):
+            rate = (low + high) / 2
+            if self.trial(rate, TRIAL_S).over_s <= SUSTAINED_S:
+                low = sustained = rate
+            else:
+                high = rate
+        while not sustained:  # what was taken for the lower end is not sustained either
+            low *= 0.85
+            if self.trial(low, TRIAL_S).over_s <= SUSTAINED_S:
+                sustained = low
+        self.peak = sustained
+        return sustained
+
+
+def run(parts: Parts, runs: int, tell: Callable[[str], None]) -> tuple[list[Result], dict[str, Contestant]]:
+    """The results, and each contestant with all its trials."""
+    against_tutorial, against_no_io, latency = [], [], []
+    with ExitStack() as stack:
+        broker = stack.enter_context(kafka(parts))
+        issuer_url, token = stack.enter_context(issuer(parts))
+        url = parts.database("intake").url
+        settings = {
+            "DATABASE_URL": url,
+            "KAFKA_BOOTSTRAP_SERVERS": broker,
+            "OIDC_ISSUER": issuer_url,
+            "SOURCE": "/intake",
+            "HOST": "127.0.0.1",
+        }
+        served = {
+            "ours": (["services.intake"], settings, "/readyz"),
+            "no I/O": (["tests.bench.peers.no_io"], settings, "/readyz"),
+            "tutorial": (["tests.bench.peers.tutorial"], {"DATABASE_URL": parts.empty_database("tutorial")}, "/docs"),
+        }
+        contestants = {name: stack.enter_context(_served(parts, name, *how, token)) for name, how in served.items()}
+        ours, no_io, tutorial = contestants.values()
+        for contestant in contestants.values():
+            contestant.trial(None, WARM_UP_S)
+        for number in range(1, runs + 1):
+            without = no_io.find_peak()
+            peak = ours.find_peak()
+            _settle(url)
+            theirs = tutorial.find_peak()
+            quiet = no_io.trial(peak / 2, LATENCY_S)
+            busy = ours.trial(peak / 2, LATENCY_S)
+            _settle(url)
+            against_tutorial.append(Run(peak, theirs))
+            against_no_io.append(Run(peak, without))
+            latency.append(Run(busy.p99_ms, quiet.p99_ms))
+            tell(
+                f"B2 run {number}: peak ours {peak:,.0f}/s, no I/O {without:,.0f}/s, tutorial {theirs:,.0f}/s; "
+                f"p99 at {peak / 2:,.0f}/s ours {busy.p99_ms:.1f} ms, no I/O {quiet.p99_ms:.1f} ms"
+            )
+    results = [
+        Result("B2 intake, peak", "1/s", "FastAPI tutorial: SQLAlchemy session a request", 5, against_tutorial),
+        Result("B2 intake, peak", "1/s", "the same endpoint doing no I/O", 0.8, against_no_io),
+        Result("B2 intake, p99 at half the peak", "ms", "the same endpoint doing no I/O", 3, latency, "<="),
+    ]
+    return results, contestants
+
+
+@contextmanager
+def _served(
+    parts: Parts, name: str, module: list[str], settings: dict[str, str], ready: str, token: str
+) -> Iterator[Contestant]:
+    port = free_port()
+    address = f"127.0.0.1:{port}"
+    environment = {**settings, "PORT": str(port)}
+    with process(parts, name.replace("/", ""), module, environment, f"http://{address}{ready}"):
+        generator = subprocess.Popen(
+            [sys.executable, "-m", "tests.bench.load", address],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+        try:
+            assert generator.stdin
+            requests = [_request(address, token, facts.call(number)) for number in range(BODIES)]
+            print(json.dumps({"requests": requests, "connections": CONNECTIONS}), file=generator.stdin, flush=True)
+            yield Contestant(generator)
+        finally:
+            generator.kill()
+            generator.communicate()
+
+
+def _request(address: str, token: str, body: dict[str, object]) -> str:
+    content = json.dumps(body, separators=(",", ":"))
+    head = [
+        "POST /v1/contacts/telephone HTTP/1.1",
+        f"Host: {address}",
+        f"Authorization: Bearer {token}",
+        "Content-Type: application/json",
+        f"Content-Length: {len(content)}",
+    ]
+    return "\r\n".join(head) + "\r\n\r\n" + content
+
+
+def _settle(url: str) -> None:
+    """Wait until the relay has carried everything to Kafka, so that it is nobody else's burden."""
+
+    async def wait() -> None:
+        connection = await asyncpg.connect(url)
+        try:
+            until = time.monotonic() + SETTLE_LIMIT_S
+            while await connection.fetchval(_BEHIND):
+                if time.monotonic() > until:
+                    raise RuntimeError("the relay does not come to the end of what was committed")
+                await asyncio.sleep(0.05)
+        finally:
+            await connection.close()
+
+    asyncio.run(wait())

@@ -1,0 +1,126 @@
+"""What a benchmark runs against: the real PostgreSQL, Kafka and issuer on free ports, and services as processes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import token_hex
+
+import asyncpg
+
+from deploy.local.databases import Logins, make_database, migrate
+from deploy.local.issuer import make_token
+from deploy.local.kafka import Kafka
+from deploy.local.postgres import Postgres
+from deploy.local.process import Child, free_port, spawn, wait_until
+from deploy.local.topics import create_topics
+
+ROOT = Path(__file__).parents[2]
+PASSWORD = "only-for-benchmarks"
+FORCES = ("bedfordshire", "cambridgeshire", "hertfordshire")
+
+
+@dataclass(frozen=True)
+class Parts:
+    folder: Path
+    postgres: Postgres
+
+    def database(self, name: str) -> Logins:
+        """A fresh, migrated database with intake's tables and roles."""
+
+        async def make() -> Logins:
+            connection = await asyncpg.connect(self.postgres.admin_url)
+            try:
+                unique = f"{name}_{token_hex(3)}"
+                logins = await make_database(
+                    connection, self.postgres.admin_url, "intake", lambda _role: PASSWORD, database=unique
+                )
+            finally:
+                await connection.close()
+            await migrate(logins)
+            return logins
+
+        return asyncio.run(make())
+
+    def empty_database(self, name: str) -> str:
+        """The superuser's address of a database with nothing in it."""
+
+        async def make() -> None:
+            connection = await asyncpg.connect(self.postgres.admin_url)
+            await connection.execute(f"CREATE DATABASE {name}")
+            await connection.close()
+
+        asyncio.run(make())
+        return self.postgres.admin_url.rpartition("/")[0] + f"/{name}"
+
+
+@contextmanager
+def postgres(settings: Mapping[str, str] | None = None) -> Iterator[Parts]:
+    """PostgreSQL as `make run` has it: fsync on."""
+    folder = Path(tempfile.mkdtemp(prefix="hueandcry-bench-"))
+    folder.chmod(0o711)
+    server = Postgres(folder / "postgres", free_port(), PASSWORD, folder / "postgres.log", settings or {})
+    try:
+        server.start()
+        yield Parts(folder, server)
+    finally:
+        server.stop()
+        server.forget()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def kafka(parts: Parts) -> Iterator[str]:
+    """Kafka with every topic; its address."""
+    broker = Kafka(parts.folder / "kafka", free_port(), free_port(), parts.folder / "kafka.log")
+    try:
+        broker.start()
+        asyncio.run(create_topics(broker.bootstrap_servers, FORCES))
+        yield broker.bootstrap_servers
+    finally:
+        broker.stop()
+
+
+@contextmanager
+def issuer(parts: Parts) -> Iterator[tuple[str, str]]:
+    """The local issuer: its address, and a gateway's token."""
+    port, secrets = free_port(), parts.folder / "secrets"
+    url = f"http://127.0.0.1:{port}"
+    with process(parts, "issuer", ["deploy.local.issuer", "127.0.0.1", str(port), str(secrets)], {}, url + "/healthz"):
+        yield url, make_token(secrets, url, roles=["gateway"], forces=[], subject="bench-gateway")
+
+
+@contextmanager
+def process(
+    parts: Parts, name: str, module: list[str], environment: Mapping[str, str], ready: str | Callable[[], bool]
+) -> Iterator[Child]:
+    """A Python module as a process; ready when its address answers at all well."""
+    child = spawn(
+        name,
+        [sys.executable, "-m", *module],
+        log=parts.folder / f"{name}.log",
+        cwd=ROOT,
+        env={**os.environ, **environment},
+    )
+    try:
+        wait_until((lambda: _answers(ready)) if isinstance(ready, str) else ready, child, 60)
+        yield child
+    finally:
+        child.stop(12)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=3):
+            return True
+    except (urllib.error.URLError, OSError):
+        return False
