@@ -29,7 +29,7 @@ from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
 from libs.events.envelope import Event
 from libs.events.log import held, inbox, kafka, metrics, store
 from libs.events.log.database import TRANSIENT, Connection, Database
-from libs.events.log.errors import Conflict, Stopped
+from libs.events.log.errors import Conflict, Stopped, described
 from libs.events.log.inbox import Message, Sorted, Stream, StreamKey, Why
 from libs.events.log.store import Append
 
@@ -203,9 +203,11 @@ class SharedReader:
                 raise
             except Exception as error:
                 failures += 1
-                log.warning("batch_failed", reader=self.name, tries=failures, error=repr(error)[:500])
+                log.warning("batch_failed", reader=self.name, tries=failures, error=described(error))
                 if failures > TRIES:
-                    raise Stopped(f"a batch cannot be applied, nor its bad events be parked: {error!r}") from error
+                    raise Stopped(
+                        f"a batch cannot be applied, nor its bad events be parked: {described(error)}"
+                    ) from error
             else:
                 self._trouble = None
                 self._on_commit()
@@ -315,7 +317,7 @@ class SharedReader:
                 raise
             except Exception as failure:
                 await savepoint.rollback()
-                bad, error = count, repr(failure)[:2000]
+                bad, error = count, described(failure)
             else:
                 if count + 1 == bad:
                     await savepoint.commit()

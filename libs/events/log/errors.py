@@ -7,6 +7,18 @@ EventTooLarge   over 512 KiB on the wire
 Stopped         a reader must not go on: a fork, a topic made anew, too much parked
 """
 
+import traceback
+from pathlib import Path
+
+
+def described(error: BaseException) -> str:
+    """An error for logs and tables: its type and where it was raised, never its message, which may quote a person."""
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames:
+        return type(error).__name__
+    last = frames[-1]
+    return f"{type(error).__name__} in {last.name} ({Path(last.filename).name}:{last.lineno})"
+
 
 class Unavailable(Exception):
     """It cannot be reached now. What was asked may or may not have happened: ask again with the same key."""

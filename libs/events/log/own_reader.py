@@ -17,6 +17,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from libs.events.envelope import Event, Malformed, from_message
 from libs.events.log import kafka
+from libs.events.log.errors import described
 
 log = structlog.get_logger(__name__)
 
@@ -121,4 +122,4 @@ class OwnReader:
         try:
             self._on_event(event)
         except Exception as error:
-            log.error("own_reader_failed", reader=self.name, type=event.type, id=str(event.id), error=repr(error)[:500])
+            log.error("own_reader_failed", reader=self.name, type=event.type, id=str(event.id), error=described(error))
