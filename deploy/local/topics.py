@@ -24,13 +24,13 @@ HOUR_MS = DAY_MS // 24
 SERVICES = ("intake", "router", "directory", "recording")
 
 READERS = {
-    "intake-decisions": "intake",
+    "intake": "intake",
     "router": "router",
     "recording": "recording",
-    "audit.1": "recording",
-    "incidents.1": "recording",
+    "audit": "recording",
+    "incidents": "recording",
 }
-"""The shared readers, which park what they cannot process, and whose they are."""
+"""The shared readers, which park what they cannot process, and whose they are. A read model's generations are one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ from libs.events.log.inbox import Message, held_message
 log = structlog.get_logger(__name__)
 
 GAP_ALARM_S = 5.0
-DEAD_LETTERS = "hueandcry.deadletter."
 
 _REPLAY = """
 SELECT DISTINCT s.subject
@@ -52,17 +51,23 @@ async def take_back(connection: Connection, reader: str, subject: str) -> tuple[
     return [held_message(row) for row in rows], max((row["attempts"] for row in rows), default=0)
 
 
+def dead_letter_topic(reader: str) -> str:
+    """Of a read model's readers, which are named for their generation (`audit.2`), one for all: `…deadletter.audit`."""
+    return f"hueandcry.deadletter.{reader.partition('.')[0]}"
+
+
 async def feed_dead_letters(database: Database, reader: str, bootstrap_servers: str) -> None:
     """Publish what is parked and not yet published, each with where it came from. At least once."""
     rows = await database.fetch(_DEAD, reader)
     if not rows:
         return
+    topic = dead_letter_topic(reader)
     try:
         async with kafka.started(kafka.producer(bootstrap_servers, f"deadletter.{reader}")) as producer:
             for row in rows:
                 origin = f"{row['topic']}/{row['partition']}/{row['offset']}".encode()
                 headers = [*zip(row["header_names"], row["header_values"], strict=True), ("deadletter-origin", origin)]
-                await producer.send_and_wait(DEAD_LETTERS + reader, row["value"], key=row["key"], headers=headers)
+                await producer.send_and_wait(topic, row["value"], key=row["key"], headers=headers)
         await database.execute(_FED, [row["id"] for row in rows])
     except kafka.UNREACHABLE as error:
         log.warning("dead_letters_wait", reader=reader, error=type(error).__name__)

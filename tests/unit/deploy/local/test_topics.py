@@ -1,7 +1,12 @@
 from __future__ import annotations
 
 from deploy.local.topics import DAY_MS, HOUR_MS, TOPICS, all_topics, topics_of
+from libs.events.log.held import dead_letter_topic
 from libs.events.types import FACTS
+from services.intake import decisions
+from services.recording import app as recording
+from services.recording.projections import PROJECTIONS
+from services.router import app as router
 
 BY_NAME = {topic.name: topic for topic in TOPICS}
 
@@ -40,3 +45,10 @@ def test_a_forces_own_topics_forget_after_seven_days_and_no_one_else_writes_its_
 def test_each_topic_stands_in_the_table_once() -> None:
     names = [topic.name for topic in all_topics(["bedfordshire", "hertfordshire"])]
     assert len(names) == len(set(names))
+
+
+def test_every_shared_reader_has_its_dead_letter_topic_and_a_rebuilt_read_model_the_same() -> None:
+    generations = [projection.reader(generation) for projection in PROJECTIONS for generation in (1, 2)]
+    readers = [decisions.READER, router.READER, recording.READER, *generations]
+    dead_letters = {name for name in BY_NAME if name.startswith("hueandcry.deadletter.")}
+    assert {dead_letter_topic(reader) for reader in readers} == dead_letters
