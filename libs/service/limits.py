@@ -2,14 +2,15 @@
 
 Promises: a body over the limit is refused with 413 without being kept (by its Content-Length, or while a chunked one
 is counted), and the connection stays usable where what is left of it is small; a body that is said to be JSON is JSON
-of RFC 8259 (UTF-8, no NaN, no lone surrogate, no number out of range, no NUL in any text) or refused with 400 or 422;
-neither is a NUL taken in a path or query; and a body that has not arrived by the deadline is 408, an answer that is not
-there by then 503.
+of RFC 8259 (UTF-8, no NaN, no lone surrogate, no name twice in an object, no number out of range, no NUL in any text)
+or refused with 400 or 422; neither is a NUL taken in a path or query; and a body that has not arrived by the deadline
+is 408, an answer that is not there by then 503.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -39,10 +40,13 @@ MAX_TARGET_BYTES = 4 * 1024
 MAX_HEADERS_BYTES = 24 * 1024
 DRAIN_BYTES = 16 * 1024 * 1024
 """A refused body is read to its end and thrown away up to this, so that the connection can go on."""
+MAX_DEPTH = 64
+"""Of objects and lists in each other; no body of ours has over seven levels."""
 
 _json = msgspec.json.Decoder()
 _DIGIT = re.compile(rb"[0-9]")
 _LONG_NUMBER = re.compile(rb"[0-9]{19}")
+_NAME_END = re.compile(rb'"[ \t\r\n]*:')
 
 
 class Limits:
@@ -189,12 +193,48 @@ def check_json(body: bytes) -> None:
         detail = f"The body is not JSON: {error}. (RFC 8259; no NaN, no half of a surrogate pair.)"
         raise BadRequest(detail) from None
     except RecursionError:
-        raise BadRequest("The body is nested too deeply.") from None
+        raise BadRequest(f"The body is nested too deeply: over {MAX_DEPTH} levels.") from None
+    if len(_NAME_END.findall(body)) != _count_members(value):  # or a string holds \": and looks like a name
+        _refuse_names_twice(body)
     # Only a body with one of these can hold what is looked for: a bare NUL is not JSON, and a bigint has 19 digits.
     if rb"\u0000" in body or _has_long_number(body):
         faults = list(_unfit(value, ""))
         if faults:
             raise Invalid(f"{faults[0].pointer or 'the body'}: {faults[0].detail}", faults=faults)
+
+
+def _count_members(value: Any) -> int:
+    """Of all the objects in it. Raises BadRequest for what is nested deeper than those who read it next can follow."""
+    count = depth = 0
+    level = [value]
+    while level:
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise BadRequest(f"The body is nested too deeply: over {MAX_DEPTH} levels.")
+        inner: list[Any] = []
+        for item in level:
+            if type(item) is dict:
+                count += len(item)
+                inner += [one for one in item.values() if type(one) is dict or type(one) is list]
+            elif type(item) is list:
+                inner += [one for one in item if type(one) is dict or type(one) is list]
+        level = inner
+    return count
+
+
+def _refuse_names_twice(body: bytes) -> None:
+    """Which of two members counts differs from reader to reader (RFC 8259, section 4): what one has checked, another
+    would not see. Raises BadRequest."""
+
+    def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        made: dict[str, Any] = {}
+        for name, value in pairs:
+            if name in made:
+                raise BadRequest(f"The member {reference(name)} stands twice in one object of the body.")
+            made[name] = value
+        return made
+
+    json.loads(body, object_pairs_hook=members, parse_int=str, parse_float=str)
 
 
 def _has_long_number(body: bytes) -> bool:

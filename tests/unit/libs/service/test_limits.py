@@ -1,6 +1,7 @@
 """What a request may be, in-process: counted, refused, and answered in time."""
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator
 from typing import Any
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from libs.service import limits, problem
 from libs.service.limits import Limits
+from libs.service.problem import BadRequest
 from tests.unit.libs.service.issuing import LocalIssuer
 from tests.unit.libs.service.serving import calling, make_app
 
@@ -192,3 +194,29 @@ def test_a_number_of_nineteen_digits_is_found_wherever_it_stands(body: bytes) ->
     for before in range(20):
         assert limits._has_long_number(b"x" * before + b"1" * 19 + body)
         assert not limits._has_long_number(b"x" * before + b"1" * 18)
+
+
+trees = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.text('\\":a{}', max_size=6),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text('\\":a{}', max_size=4), inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@given(tree=trees, indent=st.none() | st.integers(0, 2), separators=st.sampled_from([(",", ":"), (" ,", "\r\n\t :  ")]))
+def test_names_are_found_twice_where_they_are_and_nowhere_else(
+    tree: object, indent: int | None, separators: tuple[str, str]
+) -> None:
+    whole = json.dumps({"tree": tree, 'a":': 1}, indent=indent, separators=separators)
+    limits.check_json(whole.encode())
+    for twice in (whole.replace('"tree"', r'"a\":"', 1), f'[{whole}, {{"\\u0061": 1, "b": {whole}, "a": 2}}]'):
+        with pytest.raises(BadRequest, match="stands twice"):
+            limits.check_json(twice.encode())
+
+
+def test_what_is_nested_deeper_than_anybody_reads_is_refused() -> None:
+    at_most = limits.MAX_DEPTH
+    limits.check_json(b"[" * at_most + b"]" * at_most)
+    for body in (b"[" * (at_most + 1) + b"]" * (at_most + 1), b'{"a":' * at_most + b'["\\u0000"]' + b"}" * at_most):
+        with pytest.raises(BadRequest, match="nested too deeply"):
+            limits.check_json(body)
