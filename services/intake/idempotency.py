@@ -12,22 +12,16 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import re
 from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
 
 from libs.events.log.store import Claim
-from libs.service.problem import BadRequest, Fault, IdempotencyMismatch
+from libs.service.idempotency import read_key
+from libs.service.problem import IdempotencyMismatch
 
-HEADER = "Idempotency-Key"
-MAX_LENGTH = 255
 _DIGEST = 32
-
-_PRINTABLE = re.compile(r"[ -~]{1,255}")
-_QUOTED = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
-_ESCAPE = re.compile(r'\\(["\\])')
 
 
 class Keyed(NamedTuple):
@@ -60,24 +54,8 @@ def keyed(header: str | None, *, subject: str, operation: str, body: bytes) -> K
     """
     if header is None:
         return None
-    scope = msgspec.json.encode((subject, operation, read(header)))
+    scope = msgspec.json.encode((subject, operation, read_key(header)))
     return Keyed(f"idempotency/{hashlib.sha256(scope).hexdigest()}", canonical(body))
-
-
-def read(header: str) -> str:
-    """The key that the header holds: a quoted string as the draft has it (RFC 9651, section 3.3.3), or a bare one.
-
-    Raises BadRequest.
-    """
-    text = header.strip()
-    quoted = _QUOTED.fullmatch(text)
-    key = _ESCAPE.sub(r"\1", quoted[1]) if quoted else text
-    if not _PRINTABLE.fullmatch(key) or (not quoted and text.startswith('"')):
-        raise BadRequest(
-            f"{HEADER} is not a key.",
-            faults=[Fault(f"1 to {MAX_LENGTH} printable ASCII characters, best a UUID.", parameter=HEADER)],
-        )
-    return key
 
 
 def canonical(body: bytes) -> bytes:

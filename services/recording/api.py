@@ -50,7 +50,6 @@ ByForce: TypeAlias = Annotated[Slug | None, Query(description="Of these, what th
 IdempotencyKey: TypeAlias = Annotated[
     str | None,
     Header(
-        pattern=r"^[ -~]{1,255}$",
         description="Send a request again with the key of the first time, and it happens once. At most 255 printable "
         "ASCII characters; it belongs to the token's subject and to this contact.",
     ),

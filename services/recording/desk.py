@@ -15,6 +15,7 @@ from libs.events.types import shapes
 from libs.places import Located, UnusableShape
 from libs.service.caller import Caller
 from libs.service.context import current_traceparent
+from libs.service.idempotency import read_key
 from libs.service.problem import Conflicting, Fault, IdempotencyMismatch, Invalid, NotFound
 from services.recording.contact import Contact
 from services.recording.disposition import (
@@ -153,11 +154,9 @@ def command_of(
 
 
 def key_of(given: str | None, contact: UUID, body: DispositionBody, caller: Caller) -> Key | None:
-    """The idempotency key: a quoted string as the draft has it, or a bare one."""
+    """The idempotency key. Raises BadRequest for what is none."""
     if given is None:
         return None
-    name = given.strip()
-    if len(name) >= 2 and name[0] == name[-1] == '"':
-        name = name[1:-1]
+    name = read_key(given)
     canonical = msgspec.json.encode(body.model_dump(mode="json", by_alias=True, exclude_none=True), order="sorted")
     return Key(caller.subject, str(contact), name, canonical)

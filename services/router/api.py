@@ -24,6 +24,7 @@ from libs.events.log.database import Database
 from libs.events.log.store import load
 from libs.service.access import allow
 from libs.service.caller import Caller
+from libs.service.idempotency import read_key
 from libs.service.problem import (
     Conflicting,
     Fault,
@@ -161,9 +162,8 @@ async def claim_next(
         str | None,
         Header(
             alias="Idempotency-Key",
-            min_length=1,
-            max_length=255,
-            description="The same key from the same caller takes no second contact: it answers with the first.",
+            description="The same key from the same caller takes no second contact: it answers with the first. Best a "
+            "UUID, in quotes or without; at most 255 characters.",
         ),
     ] = None,
 ) -> ContactTaken | Response:
@@ -172,7 +172,11 @@ async def claim_next(
     taker = Taker(caller.subject, _answering_force(caller, body), caller.site)
     try:
         taken = await handlers.claim_next(
-            desk.database, queue_id, taker, key=_key(idempotency_key), on_commit=desk.on_commit
+            desk.database,
+            queue_id,
+            taker,
+            key=None if idempotency_key is None else read_key(idempotency_key),
+            on_commit=desk.on_commit,
         )
     except handlers.KeyReused:
         raise IdempotencyMismatch from None
@@ -290,18 +294,6 @@ def _answering_force(caller: Caller, body: ClaimBody | None) -> str | None:
         text = "is not one of the caller's forces"
         raise Invalid(f"/answeringForce: {text}", faults=[Fault(text, pointer="/answeringForce")])
     return said
-
-
-def _key(header: str | None) -> str | None:
-    """The key in its quotes (a structured field's string, RFC 9651) is the key without them."""
-    if header is None:
-        return None
-    quoted = len(header) >= 2 and header[0] == header[-1] == '"'
-    key = header[1:-1] if quoted else header
-    if not key:
-        text = "must not be empty"
-        raise Invalid(f"Idempotency-Key: {text}", faults=[Fault(text, parameter="Idempotency-Key")])
-    return key
 
 
 def _place(after: str | None) -> Place:

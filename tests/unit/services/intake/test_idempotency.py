@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.service.problem import BadRequest, IdempotencyMismatch
+from libs.service.problem import IdempotencyMismatch
 from services.intake import idempotency
 from services.intake.idempotency import keyed
 
@@ -94,28 +94,6 @@ def test_neither_key_nor_body_can_be_read_from_the_claim() -> None:
     claim = _request(b'{"name":"Ada Planted"}', key="planted-key").claim(str(uuid4()), str(uuid4()))
     assert "planted" not in claim.key
     assert b"Planted" not in claim.fingerprint
-
-
-@pytest.mark.parametrize(
-    ("header", "key"),
-    [
-        ('"8e03978e-40d5-43dd-bc93-6894a57f9324"', "8e03978e-40d5-43dd-bc93-6894a57f9324"),
-        ("8e03978e-40d5-43dd-bc93-6894a57f9324", "8e03978e-40d5-43dd-bc93-6894a57f9324"),
-        (r'"a \"quoted\" \\ key"', r'a "quoted" \ key'),
-        ("  bare ", "bare"),
-        ("k" * 255, "k" * 255),
-    ],
-)
-def test_a_key_is_read_quoted_or_bare(header: str, key: str) -> None:
-    assert idempotency.read(header) == key
-
-
-@pytest.mark.parametrize(
-    "header", ["", "  ", '""', '"open', "k" * 256, '"' + "k" * 256 + '"', "naïve", "a\tb", '"a"b"']
-)
-def test_what_is_no_key_is_refused(header: str) -> None:
-    with pytest.raises(BadRequest):
-        idempotency.read(header)
 
 
 def test_without_the_header_there_is_no_key() -> None:
