@@ -82,15 +82,16 @@ class Alliance:
     ) -> QueueDefined | None:
         """The force's queue for a contact; None: it has none, and the alliance's default queue is left.
 
-        What cannot wait goes to a queue that takes emergencies, whatever channel or line it came on. A call on a line
-        that nobody can name is taken for a 999 call: waiting too long costs more than answering too soon. Of several
-        queues that would do, the one made for this line and channel comes first, then the more urgent, then by id.
+        What cannot wait goes to a queue that takes emergencies, whatever channel or line it came on: a text to 999 as
+        much as a call. A call on a line that nobody can name is taken for a 999 call: waiting too long costs more than
+        answering too soon. Of several queues that would do, the one made for this line and channel comes first, then
+        the more urgent, then by id.
         """
         if force is None:
             return None
         if channel == "telephone" and line is None:
             line = "999"
-        urgent = emergency and line != "999"
+        urgent = emergency or line == "999"
 
         def takes(queue: QueueDefined) -> bool:
             return (urgent and queue.emergency) or (
@@ -99,7 +100,7 @@ class Alliance:
 
         def rank(queue: QueueDefined) -> tuple[bool, bool, bool, int, str]:
             return (
-                urgent and not queue.emergency,
+                urgent and not queue.emergency and queue.line != "999",
                 queue.line != line,
                 channel not in queue.channels,
                 queue.priority,

@@ -116,6 +116,8 @@ def test_the_default_queue_is_none_until_it_is_known() -> None:
         (None, "web", True, "bedfordshire-999"),
         (None, "online", False, "bedfordshire-online"),
         (None, "online", True, "bedfordshire-999"),
+        ("999", "online", False, "bedfordshire-999"),
+        ("101", "online", False, "bedfordshire-online"),
     ],
 )
 def test_a_contact_goes_to_the_queue_of_its_line_and_channel(line, channel, emergency, expected) -> None:  # type: ignore[no-untyped-def]
