@@ -7,6 +7,7 @@ waits to be read or published, and how old the copy of the directory is, is show
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -18,6 +19,7 @@ from libs.events.log.consumer import SharedReader
 from libs.events.log.database import Database
 from libs.events.log.relay import Relay
 from libs.events.types import contacts
+from libs.places import postcodes
 from libs.service import parked
 from libs.service.run import Background, Health, service_app
 from libs.service.settings import Settings
@@ -75,9 +77,12 @@ def make_app(settings: Settings) -> FastAPI:
         background.start("relay", relay.run)
         background.start("directory copy", directory.run)
         background.start("contacts reader", read_contacts)
+        # The postcodes at hand before somebody types one: read when first asked for, a letter keeps a contact waiting.
+        preloading = asyncio.create_task(asyncio.to_thread(postcodes.preload))
         try:
             yield
         finally:
+            await preloading
             await background.stop()
             await database.close()
 
