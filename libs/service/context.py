@@ -7,7 +7,7 @@ import re
 from contextvars import ContextVar
 from typing import NamedTuple
 
-from uuid_utils.compat import uuid7
+from uuid_utils import uuid7
 
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
 _NO_TRACE = "0" * 32
@@ -37,10 +37,11 @@ def begin(traceparent: str | None) -> Context:
 
 def child_of(traceparent: str | None) -> str:
     """A span of our own: in the caller's trace where the header is valid, else in a new one, sampled."""
-    span = os.urandom(8).hex()
     match = _TRACEPARENT.fullmatch(traceparent) if traceparent else None
     if match is None or match[1] == _NO_TRACE or match[2] == _NO_SPAN:
-        return f"00-{os.urandom(16).hex()}-{span}-01"
+        chance = os.urandom(24).hex()
+        return f"00-{chance[:32]}-{chance[32:]}-01"
+    span = os.urandom(8).hex()
     # Of the flags, level 1 defines `sampled` alone; the others must be sent as zero (section 3.2.2.5).
     return f"00-{match[1]}-{span}-{int(match[3], 16) & 1:02x}"
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 from fastapi import APIRouter, Depends, Header, Path
 from starlette.requests import Request
 from starlette.responses import Response
-from uuid_utils.compat import uuid7
+from uuid_utils import uuid7
 
 from libs.events.types.contacts import ContactReceived
 from libs.service.access import allow
@@ -260,11 +260,9 @@ def _desk(request: Request) -> Desk:
     return desk
 
 
-def _answer(answer: Answer, status: int = 200) -> Response:
-    return Response(answer.json_bytes(), status, media_type="application/json")
+def _answer(answer: Answer, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(answer.json_bytes(), status, headers, media_type="application/json")
 
 
 def _created(answer: Answer, contact: str) -> Response:
-    response = _answer(answer, 201)
-    response.headers["Location"] = f"/v1/contacts/{contact}"
-    return response
+    return _answer(answer, 201, {"Location": f"/v1/contacts/{contact}"})

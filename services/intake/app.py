@@ -24,6 +24,7 @@ from libs.service.settings import Settings
 from services.intake import decisions
 from services.intake.api import shows, takes
 from services.intake.desk import Desk
+from services.intake.json_route import serve_directly
 from services.intake.waits import Waits
 
 DESCRIPTION = """
@@ -82,7 +83,7 @@ def make_app(settings: Settings) -> FastAPI:
             await background.stop()
             await database.close()
 
-    return service_app(
+    app = service_app(
         title="Hue and Cry: intake",
         description=DESCRIPTION,
         settings=settings,
@@ -90,3 +91,4 @@ def make_app(settings: Settings) -> FastAPI:
         routers=[takes, shows, parked],
         health=health,
     )
+    return serve_directly(app, takes)

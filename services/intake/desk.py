@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 import structlog
-from uuid_utils.compat import uuid7
+from uuid_utils import uuid7
 
 from libs.events.envelope import Event, events_of
 from libs.events.log.appender import Appender

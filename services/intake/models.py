@@ -15,7 +15,7 @@ from typing import Annotated, Literal, Self, TypeAlias
 import phonenumbers
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
-from uuid_utils.compat import uuid7
+from uuid_utils import uuid7
 
 from libs.events.types import shapes
 from libs.events.types.contacts import Location, LocationOf, LocationSource

@@ -19,6 +19,7 @@ from libs.service.settings import Settings
 from services.intake.api import takes
 from services.intake.app import DESCRIPTION, IntakeSettings
 from services.intake.desk import Desk
+from services.intake.json_route import serve_directly
 from services.intake.waits import Waits
 
 
@@ -35,7 +36,7 @@ def make_app(settings: Settings) -> FastAPI:
         yield
         await database.close()
 
-    return service_app(
+    app = service_app(
         title="Intake without I/O",
         description=DESCRIPTION,
         settings=settings,
@@ -43,6 +44,7 @@ def make_app(settings: Settings) -> FastAPI:
         routers=[takes],
         health=Health(),
     )
+    return serve_directly(app, takes)
 
 
 if __name__ == "__main__":
