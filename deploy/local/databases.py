@@ -35,14 +35,14 @@ async def make_databases(admin_url: str, password: Callable[[str], str]) -> dict
     except (OSError, asyncpg.PostgresError, TimeoutError) as error:
         why = str(error) or "no answer within 10 s"
         raise Trouble(
-            f"PostgreSQL at {_place(admin_url)} cannot be used ({why}): see that it runs and that DATABASE_URL is "
+            f"PostgreSQL at {place_of(admin_url)} cannot be used ({why}): see that it runs and that DATABASE_URL is "
             "right, or leave that unset to have one started here."
         ) from error
     try:
         return {service: await make_database(connection, admin_url, service, password) for service in SERVICES}
     except asyncpg.InsufficientPrivilegeError as error:
         raise Trouble(
-            f"The login of DATABASE_URL at {_place(admin_url)} may not make roles and databases ({error}): "
+            f"The login of DATABASE_URL at {place_of(admin_url)} may not make roles and databases ({error}): "
             "give one that has CREATEROLE and CREATEDB."
         ) from error
     finally:
@@ -99,7 +99,7 @@ def _url(admin_url: str, role: str, password: str, database: str) -> str:
     )
 
 
-def _place(url: str) -> str:
+def place_of(url: str) -> str:
     """Host and port alone: an address holds a password."""
     return urlsplit(url).netloc.rpartition("@")[2]
 

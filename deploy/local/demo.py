@@ -23,7 +23,7 @@ from deploy.local.morning import Call, contacts
 from deploy.local.places import places_of
 from deploy.local.process import Trouble
 from deploy.local.show import table_of
-from deploy.local.supervisor import holder
+from deploy.local.supervisor import holder, layout_of_the_run
 from services.directory import alliance_file
 from services.directory.alliance_file import AllianceFile, Unusable
 
@@ -202,11 +202,9 @@ async def play(layout: Layout, alliance: AllianceFile, console: Console) -> None
 def main() -> None:
     console = Console()
     try:
-        layout = Layout.of_environment()
-        running = holder(layout)
-        if running is None:
+        layout = layout_of_the_run()
+        if holder(layout) is None:
             raise Trouble("Nothing is up: start it with `make run`, then play in another terminal.")
-        layout = Layout(layout.var, running["base_port"])
         given = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("ALLIANCE") or running_alliance(layout)
         asyncio.run(play(layout, alliance_file.read(alliance_file.find(given)), console))
     except (Trouble, Unusable) as trouble:

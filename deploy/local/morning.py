@@ -34,20 +34,25 @@ def contacts(alliance: AllianceFile, places: dict[str, ForcePlaces]) -> list[Cal
     made: list[Call] = []
     numbers = (f"+447700900{number:03d}" for number in cycle(range(100, 1000)))
     for at, force in enumerate(forces[:6]):
-        made += _of_a_force(force, forces[(at + 1) % len(forces)], places[force], forces, numbers)
-    made += _of_nobody(forces, places, numbers)
+        made.append(_call("101", "wants to know the front counter's hours", force, next(numbers)))
+        if any(places[force]):
+            made += _of_a_force(force, forces[(at + 1) % len(forces)], places[force], forces, numbers)
+    made += _of_nobody(forces, numbers)
+    for force in [force for force in forces if any(places[force])][:1]:
+        made += _in_silence(force, _inside(places[force])[-1], numbers)
     return made[::3] + made[1::3] + made[2::3]
 
 
 def _of_a_force(
     force: str, another: str, places: ForcePlaces, members: list[str], numbers: Iterator[str]
 ) -> Iterator[Call]:
-    inside = cycle(places.inside or places.near or places.border)
+    inside = cycle(_inside(places))
     place = next(inside)
     yield _call("999", "two men are fighting outside a shop", force, next(numbers), place, _circle(place, 25))
     place = next(inside)
     story = "a car has hit a lamp post; the network chose another force"
-    yield _call("999", story, another, next(numbers), place, _circle(place, 12))
+    if another != force:
+        yield _call("999", story, another, next(numbers), place, _circle(place, 12))
     for near in _members_first(places.near, members)[:1]:
         yield _call("101", "a quad bike is on the fields", force, next(numbers), near, _circle(near, 15))
     for border in _members_first(places.border, members)[:1]:
@@ -59,7 +64,6 @@ def _of_a_force(
     mast |= {"startAngleDeg": 30.0, "openingAngleDeg": 120.0}
     story = "a call that breaks off; only the mast is known"
     yield _call("999", story, force, next(numbers), place, mast, "network-cell")
-    yield _call("101", "wants to know the front counter's hours", force, next(numbers))
     place = next(inside)
     yield Call(
         "web",
@@ -94,39 +98,8 @@ def _of_a_force(
     )
 
 
-def _of_nobody(forces: list[str], places: dict[str, ForcePlaces], numbers: Iterator[str]) -> Iterator[Call]:
+def _of_nobody(forces: list[str], numbers: Iterator[str]) -> Iterator[Call]:
     yield _call("999", "nothing is known: no trunk, no place", None, next(numbers))
-    inside = (places[forces[0]].inside or places[forces[0]].near)[-1]
-    yield Call(
-        "telephone",
-        "999",
-        "a silent call; 55 was pressed",
-        inside.postcode,
-        forces[0],
-        {
-            "line": "999",
-            "silent": True,
-            "presentedForce": forces[0],
-            "callingNumber": next(numbers),
-            "locations": [_location("caller", "aml", _circle(inside, 30))],
-        },
-    )
-    yield Call(
-        "online",
-        "sms",
-        "a text to 999: cannot speak",
-        inside.postcode,
-        forces[0],
-        {
-            "medium": "sms",
-            "line": "999",
-            "presentedForce": forces[0],
-            "callingNumber": next(numbers),
-            "words": "pls come he is outside i cant talk",
-            "safeContact": "by text only",
-            "locations": [_location("caller", "aml", _circle(inside, 20))],
-        },
-    )
     yield Call(
         "web",
         "web",
@@ -139,6 +112,43 @@ def _of_nobody(forces: list[str], places: dict[str, ForcePlaces], numbers: Itera
         westminster = Place(51.5007, -0.1246, "SW1A 0AA", "", 0.0)
         story = "rings from Westminster, outside the alliance"
         yield _call("101", story, forces[-1], next(numbers), westminster, _circle(westminster, 20))
+
+
+def _in_silence(force: str, place: Place, numbers: Iterator[str]) -> Iterator[Call]:
+    yield Call(
+        "telephone",
+        "999",
+        "a silent call; 55 was pressed",
+        place.postcode,
+        force,
+        {
+            "line": "999",
+            "silent": True,
+            "presentedForce": force,
+            "callingNumber": next(numbers),
+            "locations": [_location("caller", "aml", _circle(place, 30))],
+        },
+    )
+    yield Call(
+        "online",
+        "sms",
+        "a text to 999: cannot speak",
+        place.postcode,
+        force,
+        {
+            "medium": "sms",
+            "line": "999",
+            "presentedForce": force,
+            "callingNumber": next(numbers),
+            "words": "pls come he is outside i cant talk",
+            "safeContact": "by text only",
+            "locations": [_location("caller", "aml", _circle(place, 20))],
+        },
+    )
+
+
+def _inside(places: ForcePlaces) -> list[Place]:
+    return places.inside or places.near or places.border
 
 
 def _call(

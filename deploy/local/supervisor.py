@@ -263,6 +263,13 @@ def holder(layout: Layout) -> dict[str, int] | None:
     return None
 
 
+def layout_of_the_run() -> Layout:
+    """The environment's layout, on the ports of the run that is up there, if one is. Raises Trouble."""
+    layout = Layout.of_environment()
+    running = holder(layout)
+    return Layout(layout.var, running["base_port"]) if running else layout
+
+
 def _how(child: Child) -> str:
     code = child.popen.returncode
     if code is not None and code < 0:

@@ -6,8 +6,8 @@ import argparse
 import sys
 
 from deploy.local.issuer import make_token
-from deploy.local.layout import Layout
 from deploy.local.process import Trouble
+from deploy.local.supervisor import layout_of_the_run
 from libs.service.caller import ROLES
 
 
@@ -27,7 +27,7 @@ def main() -> None:
         raise SystemExit(
             f"{what}: make token ROLE=handler FORCE=bedfordshire; the roles are {', '.join(sorted(ROLES))}."
         )
-    layout = Layout.of_environment()
+    layout = layout_of_the_run()
     print(
         make_token(
             layout.secrets,

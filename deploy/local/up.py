@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.text import Text
 
 from deploy.local import parts, show
-from deploy.local.databases import Logins, make_databases, migrate_all
+from deploy.local.databases import Logins, make_databases, migrate_all, place_of
 from deploy.local.kafka import Kafka
 from deploy.local.layout import ROOT, SERVICE_PORTS, Layout, check_port
 from deploy.local.places import places_of
@@ -59,7 +59,15 @@ class Run:
             self.bring_up(path, [force.id for force in alliance.forces])
             self.say(f"Everything is up, {time.monotonic() - self.began:.1f} s after the start.")
             places = places_of([force.id for force in alliance.forces], self.layout.var)
-            show.overview(self.console, self.layout, alliance, places[alliance.forces[0].id].inside[0])
+            place = next((place for kind in places[alliance.forces[0].id] for place in kind), None)
+            show.overview(
+                self.console,
+                self.layout,
+                alliance,
+                place,
+                bootstrap_servers=self.kafka_address(),
+                database=place_of(self.database) if self.database else f"127.0.0.1:{self.layout.postgres_port}",
+            )
             if os.environ.get("DEMO", "1") not in ("0", "no", "false"):
                 self.play(path)
             self.say("Up until Ctrl-C.")

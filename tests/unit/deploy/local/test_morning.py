@@ -48,3 +48,9 @@ def test_a_force_without_borders_near_is_played_all_the_same(alliance: AllianceF
     forces = [force.id for force in alliance.forces]
     places = {force: some_places(force, "")._replace(near=[], border=[]) for force in forces}
     assert len(contacts(alliance, places)) >= 6 * len(forces)
+
+
+def test_a_force_that_no_postcode_is_in_is_rung_all_the_same(alliance: AllianceFile) -> None:
+    forces = [force.id for force in alliance.forces]
+    calls = contacts(alliance, {force: ForcePlaces([], [], []) for force in forces})
+    assert {call.presented for call in calls} >= set(forces)
