@@ -121,7 +121,7 @@ class Appender:
         self._wake.set()
 
     def _next_batch(self, size: int) -> list[_Pending]:
-        """The callers first in line, none that would meet another on its stream or claim; the others keep their order."""
+        """The callers first in line, no two of one stream or claim; the others keep their order."""
         batch: list[_Pending] = []
         later: list[_Pending] = []
         names = self._names
