@@ -16,7 +16,7 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from fastapi.security.base import SecurityBase
 from starlette.requests import Request
 
-from libs.service import metrics, tokens
+from libs.service import metrics, query, tokens
 from libs.service.caller import ROLES, Caller
 from libs.service.problem import Forbidden
 
@@ -109,15 +109,17 @@ class Allow(SecurityBase):
         allowed = rule.roles if rule else ()
         if caller.roles.isdisjoint(allowed):
             metrics.TOKENS_REFUSED.labels("role").inc()
-            raise Forbidden(f"This needs one of the roles: {', '.join(allowed)}.", roles=list(allowed))
+            detail = f"This needs one of the roles: {', '.join(allowed)}."
+            raise Forbidden(detail, roles=list(allowed), headers=tokens.challenge("insufficient_scope", detail))
+        query.refuse_unknown(request, self.operation_id)
         return caller
 
 
 def allow(operation_id: str) -> Allow:
-    """A FastAPI dependency: the Caller, where its roles may call the operation.
+    """A FastAPI dependency: the Caller, where its roles may call the operation and its query is one that it knows.
 
     Raises Unauthenticated (401) saying what is wrong with the token, Forbidden (403) naming the roles that may,
-    Unavailable (503) while tokens cannot be checked.
+    Unavailable (503) while tokens cannot be checked, Invalid (422) naming unknown query parameters.
     """
     return Allow(operation_id)
 

@@ -76,11 +76,15 @@ _header_decoder = msgspec.json.Decoder(_Header)
 _claims_decoder = msgspec.json.Decoder(_Claims)
 
 
+def challenge(error: str, detail: str) -> dict[str, str]:
+    """The header that says what a token lacks (RFC 6750, section 3)."""
+    return {"WWW-Authenticate": f'Bearer realm="{REALM}", error="{error}", error_description="{detail}"'}
+
+
 def refused(why: str, detail: str) -> Unauthenticated:
     """A token that is there and not accepted (RFC 6750, section 3.1)."""
     metrics.TOKENS_REFUSED.labels(why).inc()
-    challenge = f'Bearer realm="{REALM}", error="invalid_token", error_description="{detail}"'
-    return Unauthenticated(detail, headers={"WWW-Authenticate": challenge})
+    return Unauthenticated(detail, headers=challenge("invalid_token", detail))
 
 
 def missing(detail: str) -> Unauthenticated:

@@ -39,6 +39,18 @@ async def test_another_role_is_told_which_may(client: httpx.AsyncClient, local: 
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.json()["roles"] == ["handler", "supervisor"]
         assert "handler, supervisor" in answer.json()["detail"]
+        assert 'error="insufficient_scope"' in answer.headers["www-authenticate"]  # RFC 6750, section 3.1
+
+
+async def test_a_query_parameter_that_nobody_knows_is_refused(
+    client: httpx.AsyncClient, bearer: dict[str, str]
+) -> None:
+    for query, unknown in (("limti=2", ["limti"]), ("limit=2&a=&b=1&a=3", ["a", "b"]), ("Limit=2", ["Limit"])):
+        answer = await client.get(f"/v1/things/7?{query}", headers=bearer)
+        assert answer.status_code == 422
+        assert [fault["parameter"] for fault in answer.json()["errors"]] == unknown
+    assert (await client.get("/v1/things/7?limit=2", headers=bearer)).status_code == 200
+    assert (await client.post("/v1/things/7?limit=2", headers=bearer, json={"name": "a"})).status_code == 422
 
 
 @pytest.mark.parametrize(

@@ -79,8 +79,9 @@ async def test_a_request_is_one_line_that_repeats_nothing_of_it(
 ) -> None:
     secret = "07700900123"
     traced = {"traceparent": f"00-{TRACE}-{SPAN}-01"}
-    await client.get(f"/v1/things/1?limit=2&number={secret}", headers=bearer | traced | {"User-Agent": secret})
-    await client.post(f"/v1/things/1?n={secret}", json={"name": secret, secret: secret}, headers=bearer)
+    await client.get("/v1/things/1?limit=2", headers=bearer | traced | {"User-Agent": secret})
+    await client.get(f"/v1/things/1?number={secret}&{secret}=1", headers=bearer)
+    await client.post("/v1/things/1", json={"name": secret, secret: secret}, headers=bearer)
     await client.get(f"/{secret}%0D%0Aforged")
     await client.put("/v1/things/fail/crash", headers=bearer)
     await client.get("/healthz")
@@ -92,6 +93,7 @@ async def test_a_request_is_one_line_that_repeats_nothing_of_it(
     requests = [line for line in lines if line["event"] == "request"]
     assert [(line["operation"], line["status"]) for line in requests] == [
         ("get_thing", 200),
+        ("get_thing", 422),
         ("make_thing", 422),
         ("unmatched", 404),
         ("fail", 500),
