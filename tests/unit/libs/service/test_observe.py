@@ -100,7 +100,7 @@ async def test_a_request_is_one_line_that_repeats_nothing_of_it(
     ]  # and health at debug level only
     assert requests[0]["traceId"] == TRACE
     (crash,) = (line for line in lines if line["event"] == "unhandled error")
-    assert crash["requestId"] == requests[3]["requestId"]
+    assert crash["requestId"] == requests[4]["requestId"]
     assert crash["exception"][0]["type"] == "builtins.RuntimeError"
     assert any("serving.py" in frame for frame in crash["exception"][0]["frames"])
 
