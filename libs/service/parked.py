@@ -9,11 +9,10 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request
-from pydantic import BaseModel, ConfigDict
-from pydantic.alias_generators import to_camel
 
 from libs.events.log.database import Database
 from libs.service.access import Caller, allow
+from libs.service.bodies import Answer
 from libs.service.problem import Conflicting, NotFound, responses
 
 router = APIRouter(prefix="/v1/parked", tags=["operations"])
@@ -41,11 +40,7 @@ SELECT f.why, a.replay_at FROM found AS f LEFT JOIN asked AS a ON true
 """
 
 
-class _Answer(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
-
-
-class ParkedEvent(_Answer):
+class ParkedEvent(Answer):
     id: int
     reader: str
     why: Literal["parked", "gap", "behind"]
@@ -69,13 +64,13 @@ class ParkedEvent(_Answer):
     offset: int
 
 
-class ParkedEvents(_Answer):
+class ParkedEvents(Answer):
     items: list[ParkedEvent]
     after: int | None
     """Where the next page begins; null: this was the last."""
 
 
-class Replay(_Answer):
+class Replay(Answer):
     replay_at: datetime
 
 

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
 from libs.alliance import Alliance
 from libs.events.types.contacts import Channel, Line
 from libs.places import Located
-
-
-class Answer(BaseModel):
-    model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, from_attributes=True, use_attribute_docstrings=True
-    )
+from libs.service.bodies import Answer
 
 
 class AllianceAnswer(Answer):

@@ -1,4 +1,4 @@
-"""What intake answers. Nulls are spelt out: an owning force of null is the alliance's own contact."""
+"""What intake answers."""
 
 from __future__ import annotations
 
@@ -6,23 +6,14 @@ from datetime import datetime
 from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
 from libs.events.types import shapes
 from libs.events.types.contacts import Channel, Line, LocationOf, LocationSource, Medium
 from libs.events.types.routing import Cause
+from libs.service.bodies import Answer
 from services.intake.contact import Contact, EndReason, KnownLocation, Sender
 from services.intake.decisions import Decision
-
-
-class Answer(BaseModel):
-    model_config = ConfigDict(
-        alias_generator=to_camel, validate_by_name=True, serialize_by_alias=True, use_attribute_docstrings=True
-    )
-
-    def json_bytes(self) -> bytes:
-        return self.__pydantic_serializer__.to_json(self, by_alias=True)
 
 
 class CandidateAnswer(Answer):

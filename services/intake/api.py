@@ -17,11 +17,11 @@ from uuid_utils import uuid7
 
 from libs.events.types.contacts import ContactReceived
 from libs.service.access import allow
+from libs.service.bodies import Answer
 from libs.service.caller import Caller
 from libs.service.problem import Conflicting, Fault, Invalid, responses
 from services.intake import online, reference, telephone, web
 from services.intake.answers import (
-    Answer,
     ContactEnd,
     ContactTaken,
     ContactView,

@@ -17,6 +17,7 @@ from pydantic.alias_generators import to_camel
 from libs.events.types import shapes
 from libs.events.types.contacts import Channel, Line
 from libs.events.types.recording import Disposition
+from libs.service.bodies import Answer
 from services.recording.owner import OwnedBecause
 
 MAX_PAGE = 200
@@ -25,14 +26,6 @@ MAX_PAGE = 200
 class Body(BaseModel):
     model_config = ConfigDict(
         alias_generator=to_camel, extra="forbid", allow_inf_nan=False, frozen=True, hide_input_in_errors=True
-    )
-
-
-class Answer(BaseModel):
-    """Nulls are spelt out: an owning force of null is the alliance's own."""
-
-    model_config = ConfigDict(
-        alias_generator=to_camel, validate_by_name=True, serialize_by_alias=True, from_attributes=True
     )
 
 

@@ -1,4 +1,4 @@
-"""What the router answers. Nulls are spelt out: an owning force of null is the alliance's own contact."""
+"""What the router answers."""
 
 from __future__ import annotations
 
@@ -10,22 +10,18 @@ from typing import Literal
 
 import asyncpg
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
 from libs.events.envelope import Event
 from libs.events.types.contacts import Channel, Line, Medium
 from libs.events.types.directory import QueueDefined
 from libs.events.types.routing import Candidate, Cause, ContactRouted
+from libs.service.bodies import Answer
 from services.router import entries
 from services.router.contact import Contact, Status, evolve
 from services.router.entries import Length, Place
 from services.router.handlers import Taken
 from services.router.queue import QueueCondition, condition
-
-
-class Answer(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, serialize_by_alias=True)
 
 
 class QueueState(Answer):

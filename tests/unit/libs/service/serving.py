@@ -10,11 +10,11 @@ from typing import Annotated, Any, Literal
 import httpx
 from fastapi import APIRouter, Depends, FastAPI, Query
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field, field_validator
-from pydantic.alias_generators import to_camel
+from pydantic import Field, field_validator
 
 from libs.events.log import errors as log
 from libs.service.access import ACCESS, Caller, Rule, allow
+from libs.service.bodies import Body
 from libs.service.health import Health
 from libs.service.problem import Conflicting, NotFound, responses
 from libs.service.run import service_app
@@ -32,10 +32,6 @@ class ServiceSettings(Settings):
     port: int = 0
     database_url: str = "postgresql://nobody@127.0.0.1:1/nothing"
     kafka_bootstrap_servers: str = "127.0.0.1:1"
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", alias_generator=to_camel, populate_by_name=True)
 
 
 class Circle(Body):
