@@ -11,10 +11,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
 
 from deploy.local.process import Trouble
+from libs.events.log import kafka
 
 ORDERED = 12
 """Partitions where the key orders: enough for as many copies of a reader, for ever."""
@@ -120,16 +122,29 @@ async def _create_missing(admin: AIOKafkaAdminClient, wanted: list[Topic]) -> li
 
 
 async def recreate_topics(bootstrap_servers: str, forces: Iterable[str]) -> None:
-    """Empty all topics by removing and making them anew; for tests that share a broker."""
+    """Empty the topics that hold anything, by removing and making them anew; for tests that share a broker."""
     forces = list(forces)
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, client_id="hueandcry-topics")
     await admin.start()
     try:
-        names = [name for name in await admin.list_topics() if name.startswith("hueandcry.")]
-        if names:
-            await admin.delete_topics(names)
-        while any(name.startswith("hueandcry.") for name in await admin.list_topics()):
+        if full := await _full_topics(bootstrap_servers, admin):
+            await admin.delete_topics(full)
+        while not full.isdisjoint(await admin.list_topics()):
             await asyncio.sleep(0.05)
     finally:
         await admin.close()
     await create_topics(bootstrap_servers, forces)
+
+
+async def _full_topics(bootstrap_servers: str, admin: AIOKafkaAdminClient) -> set[str]:
+    """Our topics that hold a message."""
+    names = [name for name in await admin.list_topics() if name.startswith("hueandcry.")]
+    described = await admin.describe_topics(names) if names else []
+    partitions = [
+        TopicPartition(topic["topic"], partition["partition"])
+        for topic in described
+        for partition in topic["partitions"]
+    ]
+    async with kafka.started(AIOKafkaConsumer(bootstrap_servers=bootstrap_servers)) as consumer:
+        ends = await consumer.end_offsets(partitions) if partitions else {}
+    return {partition.topic for partition, end in ends.items() if end}

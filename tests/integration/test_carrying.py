@@ -9,6 +9,7 @@ from uuid import uuid4
 import asyncpg
 import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from libs.events.envelope import Event, from_message, to_headers
 from libs.events.log import kafka, store
@@ -300,3 +301,17 @@ async def test_an_own_reader_knows_when_it_has_all_there_is(empty_topics: str) -
         await asyncio.sleep(1)
         assert all_.age_s() < 5
         assert all_.trouble() is None
+
+
+async def test_an_own_reader_waits_for_a_topic_that_is_not_there_yet(empty_topics: str) -> None:
+    topic = f"hueandcry.test-{uuid4()}"
+    reader = OwnReader(name="early", topics=[topic], on_event=print, bootstrap_servers=empty_topics, from_start=True)
+    admin = AIOKafkaAdminClient(bootstrap_servers=empty_topics)
+    await admin.start()
+    async with running(reader.run()) as [task]:
+        await until(lambda: "OSError" in (reader.trouble() or ""))
+        await admin.create_topics([NewTopic(topic, 1, 1)])
+        await until(reader.caught_up.is_set)
+        assert not task.done()
+    await admin.delete_topics([topic])
+    await admin.close()

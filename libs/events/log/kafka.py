@@ -6,18 +6,20 @@ Groups come back fast: a copy that was killed is missed after three seconds.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import NamedTuple, TypeVar
 from uuid import UUID
 
+import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError, NoBrokersAvailable
 from aiokafka.partitioner import murmur2
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import Boolean, CompactArray, CompactString, Int16, Int32, Int64, Schema, TaggedFields
+
+log = structlog.get_logger(__name__)
 
 SESSION_TIMEOUT_MS = 3000
 HEARTBEAT_MS = 1000
@@ -34,13 +36,19 @@ Client = TypeVar("Client", AIOKafkaProducer, AIOKafkaConsumer)
 
 @asynccontextmanager
 async def started(client: Client) -> AsyncIterator[Client]:
-    """The client while the block runs. However it ends, and also where it cannot start, the client is stopped."""
+    """The client while the block runs. However it ends, and also where it cannot start, the client is stopped.
+
+    What stopping raises is nobody's business: aiokafka lets a CancelledError of its own out there, which would pass for
+    ours.
+    """
     try:
         await client.start()
         yield client
     finally:
-        with contextlib.suppress(*UNREACHABLE):
-            await asyncio.wait_for(client.stop(), STOP_S)
+        stopping = asyncio.create_task(client.stop())
+        await asyncio.wait([stopping], timeout=STOP_S)
+        if stopping.done() and not stopping.cancelled() and (error := stopping.exception()):
+            log.info("client_stopped_badly", error=type(error).__name__)
 
 
 def producer(bootstrap_servers: str, client_id: str) -> AIOKafkaProducer:
