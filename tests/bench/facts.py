@@ -68,9 +68,9 @@ def received(gateway: str = "bench") -> ContactReceived:
 FACT = received()
 
 
-def event(subject: str) -> Event:
-    """The first event of a contact's stream; only its fact is not made anew."""
-    return Event.of(FACT, source="/intake", subject=subject, version=1, force=FORCE, traceparent=TRACEPARENT)
+def event(subject: str, *, version: int = 1) -> Event:
+    """An event of a contact's stream; only its fact is not made anew."""
+    return Event.of(FACT, source="/intake", subject=subject, version=version, force=FORCE, traceparent=TRACEPARENT)
 
 
 def data() -> str:
