@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from deploy.local.process import Trouble
+from deploy.local.process import Trouble, is_free
 
 ROOT = Path(__file__).parents[2]
 SERVICE_PORTS = {"intake": 1, "router": 2, "directory": 3, "recording": 4}
@@ -76,13 +75,8 @@ class Layout:
 
 def check_port(port: int, whose: str, way_out: str) -> None:
     """Raises Trouble naming who listens on the port, where somebody does."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the servers do: a closed connection may linger
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            by = _listener(port)
-            raise Trouble(f"Port {port}, which {whose} needs, is in use{by}: {way_out}") from error
+    if not is_free(port):
+        raise Trouble(f"Port {port}, which {whose} needs, is in use{_listener(port)}: {way_out}")
 
 
 def _listener(port: int) -> str:

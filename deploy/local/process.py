@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from random import randrange
 
 LOG_LIMIT_BYTES = 10 * 1024 * 1024
 """A part's log is cut when it is longer; one older piece is kept beside it, as `<name>.log.1`."""
@@ -144,12 +145,27 @@ def cut_log(log: Path, limit_bytes: int = LOG_LIMIT_BYTES) -> None:
         return
 
 
-def free_port() -> int:
-    """A port on the loopback address that nobody listens on now."""
+def free_port(count: int = 1) -> int:
+    """The first of `count` ports in a row that nobody has now on the loopback address.
+
+    They are below those that the system gives to outgoing connections, so that a server that is killed finds its port
+    free when it comes back.
+    """
+    while True:
+        first = randrange(10_000, 32_000)  # noqa: S311 (not a secret)
+        if all(is_free(port) for port in range(first, first + count)):
+            return first
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on the port of the loopback address now."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: a closed connection may linger
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 def wait_until(ready: Callable[[], bool], child: Child, limit_s: float) -> None:

@@ -88,26 +88,13 @@ class LocalRun:
             self.process.wait(90)
 
 
-def make_run(base_port: int | None = None) -> LocalRun:
+def make_run() -> LocalRun:
     folder = Path(tempfile.mkdtemp(prefix="hueandcry-run-"))
     folder.chmod(0o711)  # PostgreSQL runs as another user where the tests run as root
-    layout = Layout(folder / "var", base_port or free_base())
+    layout = Layout(folder / "var", free_port(9))
     dropped = ("DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS", "ALLIANCE")
     kept = {name: value for name, value in os.environ.items() if name not in dropped}
     return LocalRun(layout, kept | {"VAR": str(layout.var), "PORT_BASE": str(layout.base_port), "DEMO": "0"})
-
-
-def free_base() -> int:
-    """A port with eight free ones behind it."""
-    while True:
-        base = free_port() - 9
-        if base >= 1024 and all(is_free(base + offset) for offset in range(1, 9)):
-            return base
-
-
-def is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
 def wait_for(condition: Callable[[], bool], limit_s: float, otherwise: str) -> None:
