@@ -1,4 +1,7 @@
-"""`python -m libs.events.schemas` writes the schemas; `… check [--base REV]` fails where they are stale or break."""
+"""`python -m libs.events.schemas` writes the schemas and the services' AsyncAPI documents.
+
+`… check [--base REV]` fails where they are stale, or where a schema breaks what is stored.
+"""
 
 from __future__ import annotations
 
@@ -11,37 +14,49 @@ from pathlib import Path
 from typing import Any
 
 from libs.events.schemas.compatible import sets_break
+from libs.events.schemas.documents import all_documents
 from libs.events.schemas.make import all_schemas, text_of
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[2]
 
 
+DOCUMENTS = "asyncapi"
+"""The folder of the services' documents."""
+
+
+def wanted() -> dict[str, str]:
+    """Every file by its name below the folder: a schema a type, a document a service."""
+    files = {f"{kind}.json": text_of(schema) for kind, schema in all_schemas().items()}
+    return files | {f"{DOCUMENTS}/{name}.json": text_of(document) for name, document in all_documents().items()}
+
+
+def _there(folder: Path) -> dict[str, str]:
+    paths = [*folder.glob("*.json"), *folder.glob(f"{DOCUMENTS}/*.json")]
+    return {path.relative_to(folder).as_posix(): path.read_text("utf-8") for path in paths}
+
+
 def write(folder: Path = HERE) -> list[str]:
-    """Write every schema, remove those of types that are gone; the names of the files that changed."""
-    wanted = {f"{kind}.json": text_of(schema) for kind, schema in all_schemas().items()}
+    """Write every file, remove those of what is gone; the names of the files that changed."""
+    new, old = wanted(), _there(folder)
     changed = []
-    for path in folder.glob("*.json"):
-        if path.name not in wanted:
-            path.unlink()
-            changed.append(path.name)
-    for name, text in wanted.items():
-        path = folder / name
-        if not path.exists() or path.read_text("utf-8") != text:
-            path.write_text(text, "utf-8")
+    for name in old.keys() - new.keys():
+        (folder / name).unlink()
+        changed.append(name)
+    (folder / DOCUMENTS).mkdir(exist_ok=True)
+    for name, text in new.items():
+        if old.get(name) != text:
+            (folder / name).write_text(text, "utf-8")
             changed.append(name)
     return sorted(changed)
 
 
 def stale(folder: Path = HERE) -> list[str]:
     """What of the files in `folder` is not as the types are."""
-    wanted = {f"{kind}.json": text_of(schema) for kind, schema in all_schemas().items()}
-    there = {path.name: path.read_text("utf-8") for path in folder.glob("*.json")}
-    found = [f"{name} is missing" for name in sorted(wanted.keys() - there.keys())]
-    found += [f"{name} is of no type we have" for name in sorted(there.keys() - wanted.keys())]
-    found += [
-        f"{name} is not as its type is" for name in sorted(wanted) if name in there and there[name] != wanted[name]
-    ]
+    new, old = wanted(), _there(folder)
+    found = [f"{name} is missing" for name in sorted(new.keys() - old.keys())]
+    found += [f"{name} is of no type we have" for name in sorted(old.keys() - new.keys())]
+    found += [f"{name} is not as its type is" for name in sorted(new) if name in old and old[name] != new[name]]
     return found
 
 

@@ -30,7 +30,7 @@ def schema_of(fact: type[Fact]) -> dict[str, Any]:
     schema = {
         "$schema": DIALECT,
         "$id": SCHEMA_BASE + fact.TYPE + ".json",
-        "title": _spaced(fact.__name__),
+        "title": spaced(fact.__name__),
         **root,
     }
     if definitions:
@@ -102,6 +102,6 @@ def _documented(struct: type) -> dict[str, str]:
     return found
 
 
-def _spaced(name: str) -> str:
+def spaced(name: str) -> str:
     """`ContactReceived` as people write it: `Contact received`."""
     return re.sub(r"(?<!^)(?=[A-Z])", " ", name).capitalize()
