@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 from uuid import UUID
 
-import msgspec
 from fastapi import APIRouter, Depends, Header, Path, Query
 from starlette.requests import Request
 
 from libs.events.log.store import load
+from libs.service import cursors
 from libs.service.access import allow
 from libs.service.caller import Caller
-from libs.service.problem import Fault, Invalid, NotFound, responses
+from libs.service.cursors import CursorQuery
+from libs.service.problem import NotFound, responses
 from services.recording import contact_table
 from services.recording.audit import history_of
 from services.recording.contact_table import START, After, Scope
@@ -43,9 +42,6 @@ from services.recording.models import (
 router = APIRouter(prefix="/v1")
 
 Limit: TypeAlias = Annotated[int, Query(ge=1, le=MAX_PAGE, description="The most that one page shows.")]
-Cursor: TypeAlias = Annotated[
-    str | None, Query(max_length=200, description="`next` of the page before; left out: the first page.")
-]
 ByForce: TypeAlias = Annotated[Slug | None, Query(description="Of these, what this force owns.")]
 IdempotencyKey: TypeAlias = Annotated[
     str | None,
@@ -54,6 +50,12 @@ IdempotencyKey: TypeAlias = Annotated[
         "ASCII characters; it belongs to the token's subject and to this contact.",
     ),
 ]
+
+
+class Before(NamedTuple):
+    """Where a page of incidents ended."""
+
+    id: UUID
 
 
 @router.post(
@@ -86,11 +88,11 @@ async def list_owing_contacts(
     caller: Annotated[Caller, Depends(allow("list_owing_contacts"))],
     force: ByForce = None,
     limit: Limit = 50,
-    cursor: Cursor = None,
+    cursor: CursorQuery = None,
 ) -> OwingPage:
     """Contacts without a disposition, and how many there are: those that ended first, then oldest first."""
     scope, database = scope_of(caller), _desk(request).database
-    after = START if cursor is None else _read_cursor(cursor, After)
+    after = START if cursor is None else cursors.read(cursor, After, parameter="cursor")
     contacts = await contact_table.owing(database, scope, force, after, limit + 1)
     counts = await contact_table.count_owing(database, scope, force)
     page = contacts[:limit]
@@ -98,7 +100,7 @@ async def list_owing_contacts(
     return OwingPage(
         counts=[OwingCount.model_validate(count) for count in counts],
         contacts=[OwingContact.model_validate(contact) for contact in page],
-        next=None if last is None else _cursor(After(last.ended_at is None, last.received_at, last.id)),
+        next=None if last is None else cursors.written(After(last.ended_at is None, last.received_at, last.id)),
     )
 
 
@@ -108,20 +110,20 @@ async def list_incidents(
     caller: Annotated[Caller, Depends(allow("list_incidents"))],
     force: ByForce = None,
     limit: Limit = 50,
-    cursor: Cursor = None,
+    cursor: CursorQuery = None,
 ) -> IncidentPage:
     """Incidents that your forces own or that their contacts reported, newest report first.
 
     A read model: a moment behind what was just answered.
     """
-    before = NEWEST if cursor is None else _read_cursor(cursor, Before).id
+    before = NEWEST if cursor is None else cursors.read(cursor, Before, parameter="cursor").id
     incidents = await page_of_incidents(
         _desk(request).database, scope_of(caller), force=force, before=before, limit=limit + 1
     )
     page = incidents[:limit]
     return IncidentPage(
         incidents=[ListedIncident.model_validate(incident) for incident in page],
-        next=_cursor(Before(page[-1].id)) if len(incidents) > limit else None,
+        next=cursors.written(Before(page[-1].id)) if len(incidents) > limit else None,
     )
 
 
@@ -217,27 +219,3 @@ def _incident(id_: UUID, incident: Incident) -> dict[str, Any]:
         "owned_because": opened.owned_because,
         "provisional": opened.provisional,
     }
-
-
-# Cursors ------------------------------------------------------------------------------------------------------------
-
-
-class Before(NamedTuple):
-    id: UUID
-
-
-def _cursor(place: After | Before) -> str:
-    """Where a page ended, for the next request: nothing that the page did not show."""
-    return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
-
-
-def _read_cursor(cursor: str, form: type[Any]) -> Any:
-    """Raises Invalid for what is no cursor of ours."""
-    try:
-        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        return msgspec.json.decode(text, type=form)
-    except (binascii.Error, msgspec.DecodeError, ValueError):
-        raise Invalid(
-            "The cursor is not one that this service gave.",
-            faults=[Fault("take `next` of the page before, or leave it out", parameter="cursor")],
-        ) from None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -16,6 +16,7 @@ import msgspec
 
 from libs.events.log.database import Connection, Database
 from libs.events.log.store import Reader
+from libs.service.cursors import Moment
 from services.recording.contact import Contact
 
 _FIELDS = tuple(field.name for field in msgspec.structs.fields(Contact))
@@ -81,7 +82,7 @@ class After(NamedTuple):
     """Where the last page ended."""
 
     open: bool
-    received_at: Annotated[datetime, msgspec.Meta(tz=True)]
+    received_at: Moment
     id: UUID
 
 

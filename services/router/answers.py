@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal
 
 import asyncpg
-import msgspec
 from pydantic import Field
 
 from libs.events.envelope import Event
@@ -19,7 +16,7 @@ from libs.events.types.routing import Candidate, Cause, ContactRouted
 from libs.service.bodies import Answer
 from services.router import entries
 from services.router.contact import Contact, Status, evolve
-from services.router.entries import Length, Place
+from services.router.entries import Length
 from services.router.handlers import Taken
 from services.router.queue import QueueCondition, condition
 
@@ -261,32 +258,6 @@ def _state(subject: str, contact: Contact) -> dict[str, object]:
         "waiting_since": decision.waiting_since,
         "needs_handler": decision.needs_handler,
     }
-
-
-class Cursor(msgspec.Struct, frozen=True, array_like=True):
-    """A place in a queue, as a client carries it. It says nothing that the page did not."""
-
-    priority: int
-    waiting_since: datetime
-    contact: str
-
-    @classmethod
-    def of(cls, row: asyncpg.Record) -> str:
-        cursor = cls(row["priority"], row["waiting_since"], row["contact"])
-        return base64.urlsafe_b64encode(msgspec.json.encode(cursor)).decode().rstrip("=")
-
-    @staticmethod
-    def place(text: str) -> Place:
-        """Raises ValueError for what was not made by `of`."""
-        try:
-            cursor = msgspec.json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=Cursor)
-            waiting_since = cursor.waiting_since.astimezone(UTC)
-        except (binascii.Error, msgspec.DecodeError, UnicodeError, OverflowError) as error:
-            raise ValueError("not a place in a queue") from error
-        fits = cursor.contact.isprintable() and cursor.contact.isascii() and -(2**31) <= cursor.priority < 2**31
-        if cursor.waiting_since.tzinfo is None or not fits:
-            raise ValueError("not a place in a queue")
-        return Place(cursor.priority, waiting_since, cursor.contact)
 
 
 ReleaseReason = Literal["unfinished", "wrong-skill", "shift-end", "technical", "other"]

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Annotated, TypeAlias
 from uuid import UUID
 
@@ -22,8 +21,10 @@ from libs.alliance import Alliance
 from libs.alliance.copy import AllianceCopy
 from libs.events.log.database import Database
 from libs.events.log.store import load
+from libs.service import cursors
 from libs.service.access import allow
 from libs.service.caller import Caller
+from libs.service.cursors import CursorQuery
 from libs.service.idempotency import read_key
 from libs.service.problem import (
     Conflicting,
@@ -39,7 +40,6 @@ from services.router import entries, handlers, queue
 from services.router.answers import (
     ContactRouting,
     ContactTaken,
-    Cursor,
     QueueEntry,
     QueuePage,
     QueueState,
@@ -49,11 +49,9 @@ from services.router.answers import (
 )
 from services.router.contact import fold
 from services.router.decide import NoDefaultQueue
-from services.router.entries import Length, Place
+from services.router.entries import FIRST, Length, Place
 from services.router.handlers import OnCommit, Taker
 
-FIRST = Place(-(2**31), datetime(1, 1, 2, tzinfo=UTC), "")
-"""Before every place in a queue."""
 SLUG = r"^[a-z0-9][a-z0-9-]*$"
 
 
@@ -131,17 +129,16 @@ async def show_queue(
     queue_id: QueueId,
     caller: Annotated[Caller, Depends(allow("show_queue"))],
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    after: Annotated[
-        str | None, Query(max_length=256, pattern=r"^[A-Za-z0-9_-]+$", description="`next` of the page before.")
-    ] = None,
+    after: CursorQuery = None,
 ) -> QueuePage:
     """A queue and the contacts in it, in the order in which they will be taken."""
     state = await _queue(desk, queue_id, caller)
-    rows = await entries.page(desk.database, queue_id, after=_place(after), limit=limit + 1)
+    place = FIRST if after is None else cursors.read(after, Place, parameter="after")
+    rows = await entries.page(desk.database, queue_id, after=place, limit=limit + 1)
     return QueuePage(
         **dict(state),
         entries=[QueueEntry.of(row) for row in rows[:limit]],
-        next=Cursor.of(rows[limit - 1]) if len(rows) > limit else None,
+        next=cursors.written(entries.place_of(rows[limit - 1])) if len(rows) > limit else None,
         directory_age_seconds=desk.directory_age_s,
     )
 
@@ -294,13 +291,3 @@ def _answering_force(caller: Caller, body: ClaimBody | None) -> str | None:
         text = "is not one of the caller's forces"
         raise Invalid(f"/answeringForce: {text}", faults=[Fault(text, pointer="/answeringForce")])
     return said
-
-
-def _place(after: str | None) -> Place:
-    if after is None:
-        return FIRST
-    try:
-        return Cursor.place(after)
-    except ValueError:
-        text = "is not the `next` of a page"
-        raise Invalid(f"after {text}", faults=[Fault(text, parameter="after")]) from None

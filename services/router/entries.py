@@ -7,8 +7,8 @@ changes a contact writes the row in the transaction that appends the facts, and 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import NamedTuple
+from datetime import UTC, datetime
+from typing import Annotated, NamedTuple
 
 import asyncpg
 import msgspec
@@ -18,6 +18,7 @@ from libs.events.log.database import Connection
 from libs.events.log.store import Reader, load_many
 from libs.events.types import Fact
 from libs.events.types.routing import Candidate
+from libs.service.cursors import Moment
 from services.router.contact import Contact, Heard, fold
 
 _json = msgspec.json.Encoder()
@@ -94,11 +95,15 @@ LIMIT $5
 
 
 class Place(NamedTuple):
-    """A place in a queue's order."""
+    """A place in a queue's order, with what fits into its columns."""
 
-    priority: int
-    waiting_since: datetime
-    contact: str
+    priority: Annotated[int, msgspec.Meta(ge=-(2**31), lt=2**31)]
+    waiting_since: Moment
+    contact: Annotated[str, msgspec.Meta(pattern=r"^[ -~]*\Z")]
+
+
+FIRST = Place(-(2**31), datetime(1, 1, 2, tzinfo=UTC), "")
+"""Before every place in a queue."""
 
 
 class Length(NamedTuple):
@@ -191,6 +196,10 @@ async def length_of(reader: Reader, queue: str) -> Length:
 
 async def page(reader: Reader, queue: str, *, after: Place, limit: int) -> list[asyncpg.Record]:
     return await reader.fetch(LIST_QUEUE, queue, *after, limit)
+
+
+def place_of(row: asyncpg.Record) -> Place:
+    return Place(row["priority"], row["waiting_since"], row["contact"])
 
 
 def candidates_of(row: asyncpg.Record) -> tuple[Candidate, ...]:
