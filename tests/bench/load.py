@@ -20,6 +20,7 @@ import struct
 import sys
 import time
 from array import array
+from collections import deque
 from dataclasses import asdict, dataclass
 
 import msgspec
@@ -105,7 +106,7 @@ class Generator:
         """Send what is due in `seconds`, at `rate` a second or as fast as answers come, and wait for the answers."""
         total = int(rate * seconds) if rate else sys.maxsize
         latencies = array("d")
-        idle = [fd for fd in self._sockets if fd not in self._due_at]
+        idle = deque(fd for fd in self._sockets if fd not in self._due_at)  # taken in turn: none grows old
         if len(idle) < len(self._sockets):
             raise RuntimeError("answers of the last trial are still missing")
         cpu = time.process_time()
@@ -119,7 +120,7 @@ class Generator:
             else:
                 due = sent + len(idle) if start <= now < end else sent
             while sent < due and idle:
-                self._send(idle.pop(), start + sent / rate if rate else now)
+                self._send(idle.popleft(), start + sent / rate if rate else now)
                 sent += 1
             if (sent >= total or (not rate and now >= end)) and len(idle) == len(self._sockets):
                 break

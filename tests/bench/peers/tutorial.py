@@ -132,4 +132,5 @@ if __name__ == "__main__":
         http="httptools",
         access_log=False,
         log_level="warning",
+        timeout_keep_alive=75,  # as ours
     )
