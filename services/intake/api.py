@@ -19,6 +19,7 @@ from libs.events.types.contacts import ContactReceived
 from libs.service.access import allow
 from libs.service.bodies import Answer
 from libs.service.caller import Caller
+from libs.service.idempotency import IdempotencyKey, keyed
 from libs.service.problem import Conflicting, Fault, Invalid, responses
 from services.intake import online, reference, telephone, web
 from services.intake.answers import (
@@ -32,7 +33,6 @@ from services.intake.answers import (
 )
 from services.intake.contact import AddLocation, AddMessage, Contact, EndContact, EndReason, Refused, Sender
 from services.intake.desk import Desk
-from services.intake.idempotency import Keyed, keyed
 from services.intake.json_route import JsonRoute
 from services.intake.models import Body, LocationBody, Time, Words
 from services.intake.online import OnlineContact
@@ -48,14 +48,6 @@ shows = APIRouter(prefix="/v1/contacts", tags=["contacts"])
 
 _B = TypeVar("_B", bound=Body)
 
-Key: TypeAlias = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key",
-        description="Send a request again with the key of the first time, and it happens once. Best a UUID, in quotes "
-        "or without; at most 255 characters. Kept for ever, for this operation and this token's subject.",
-    ),
-]
 Prefer: TypeAlias = Annotated[
     str | None,
     Header(
@@ -98,7 +90,7 @@ async def receive_telephone(
     request: Request,
     body: TelephoneContact,
     caller: Annotated[Caller, Depends(allow("receive_telephone"))],
-    idempotency_key: Key = None,
+    idempotency_key: IdempotencyKey = None,
     prefer: Prefer = None,
 ) -> Response:
     """Take a call."""
@@ -110,7 +102,7 @@ async def receive_web(
     request: Request,
     body: WebContact,
     caller: Annotated[Caller, Depends(allow("receive_web"))],
-    idempotency_key: Key = None,
+    idempotency_key: IdempotencyKey = None,
     prefer: Prefer = None,
 ) -> Response:
     """Take a report made whole on a web form."""
@@ -122,7 +114,7 @@ async def receive_online(
     request: Request,
     body: OnlineContact,
     caller: Annotated[Caller, Depends(allow("receive_online"))],
-    idempotency_key: Key = None,
+    idempotency_key: IdempotencyKey = None,
     prefer: Prefer = None,
 ) -> Response:
     """Take the beginning of a conversation in writing."""
@@ -137,7 +129,7 @@ async def add_location(
     contact_id: ContactId,
     body: LocationBody,
     caller: Annotated[Caller, Depends(allow("add_location"))],
-    idempotency_key: Key = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Say where the caller is, or the incident. Welcome after the end, too."""
     place, shape = body.located()
@@ -154,7 +146,7 @@ async def add_message(
     contact_id: ContactId,
     body: MessageBody,
     caller: Annotated[Caller, Depends(allow("add_message"))],
-    idempotency_key: Key = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Add what was written, or said. An ended conversation takes no more: open a new contact."""
     command = AddMessage(
@@ -176,7 +168,7 @@ async def end_contact(
     contact_id: ContactId,
     body: EndBody,
     caller: Annotated[Caller, Depends(allow("end_contact"))],
-    idempotency_key: Key = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Say that the contact has ended on its channel. The same end told again is the same end."""
     command = EndContact(reason=body.reason, ended_at=body.ended_at, heard_at=datetime.now(UTC))
@@ -206,7 +198,7 @@ async def _receive(
     wait_s = wait_preferred(prefer)
     receipt, decision = await _desk(request).receive(
         received(body, gateway=caller.subject, reference=reference.draw()),
-        keyed=await _keyed(request, idempotency_key, caller, operation),
+        keyed=await keyed(request, idempotency_key, caller, operation),
         wait_s=wait_s,
     )
     answer = ContactTaken(
@@ -230,17 +222,11 @@ async def _change(
     idempotency_key: str | None,
     operation: Literal["add_location", "add_message", "end_contact"],
 ) -> tuple[Contact, str]:
-    key = await _keyed(request, idempotency_key, caller, operation)
+    key = await keyed(request, idempotency_key, caller, operation)
     try:
         return await _desk(request).change(caller, contact_id, command, made=made, keyed=key)
     except Refused as refused:
         raise Conflicting(str(refused)) from None
-
-
-async def _keyed(request: Request, header: str | None, caller: Caller, operation: str) -> Keyed | None:
-    if header is None:
-        return None
-    return keyed(header, subject=caller.subject, operation=operation, body=await request.body())
 
 
 def _sender(claimed: Sender | None, caller: Caller) -> Sender:

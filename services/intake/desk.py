@@ -24,11 +24,11 @@ from libs.events.log.store import Append, Claim, holder, load
 from libs.events.types.contacts import ContactReceived
 from libs.service.caller import Caller
 from libs.service.context import current_traceparent
+from libs.service.idempotency import Keyed
 from libs.service.problem import NotFound
 from services.intake import reference
 from services.intake.contact import AddLocation, AddMessage, Contact, EndContact, ReceiveContact, contact_of, decide
 from services.intake.decisions import Decision, latest_decision
-from services.intake.idempotency import Keyed
 from services.intake.waits import Waits, decision_within
 
 log = structlog.get_logger(__name__)

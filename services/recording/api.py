@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Path, Query
+from fastapi import APIRouter, Depends, Path, Query
 from starlette.requests import Request
 
 from libs.events.log.store import load
@@ -15,6 +15,7 @@ from libs.service import cursors
 from libs.service.access import allow
 from libs.service.caller import Caller
 from libs.service.cursors import CursorQuery
+from libs.service.idempotency import IdempotencyKey, keyed
 from libs.service.problem import NotFound, responses
 from services.recording import contact_table
 from services.recording.audit import history_of
@@ -43,13 +44,6 @@ router = APIRouter(prefix="/v1")
 
 Limit: TypeAlias = Annotated[int, Query(ge=1, le=MAX_PAGE, description="The most that one page shows.")]
 ByForce: TypeAlias = Annotated[Slug | None, Query(description="Of these, what this force owns.")]
-IdempotencyKey: TypeAlias = Annotated[
-    str | None,
-    Header(
-        description="Send a request again with the key of the first time, and it happens once. At most 255 printable "
-        "ASCII characters; it belongs to the token's subject and to this contact.",
-    ),
-]
 
 
 class Before(NamedTuple):
@@ -78,7 +72,8 @@ async def dispose_contact(
     own incident location, else `force`, else the contact's owner. Too close to a border to say, `force` decides if it
     is one of the candidates; else the owner is provisional.
     """
-    return _disposed(contact_id, await _desk(request).dispose(contact_id, body, caller, idempotency_key))
+    key = await keyed(request, idempotency_key, caller, "dispose_contact")
+    return _disposed(contact_id, await _desk(request).dispose(contact_id, body, caller, key))
 
 
 @router.get("/contacts", tags=["contacts"], responses=responses(422))

@@ -15,14 +15,12 @@ from libs.events.types import shapes
 from libs.places import Located, UnusableShape
 from libs.service.caller import Caller
 from libs.service.context import current_traceparent
-from libs.service.idempotency import read_key
-from libs.service.problem import Conflicting, Fault, IdempotencyMismatch, Invalid, NotFound
+from libs.service.idempotency import Keyed
+from libs.service.problem import Conflicting, Fault, Invalid, NotFound
 from services.recording.contact import Contact
 from services.recording.disposition import (
     Arrivals,
     ContactUnknown,
-    Key,
-    KeyUsedOtherwise,
     Outcome,
     StillWaits,
     await_contact,
@@ -64,9 +62,7 @@ class Desk:
         self._alliance = alliance
         self._arrivals = arrivals
 
-    async def dispose(
-        self, contact_id: UUID, body: DispositionBody, caller: Caller, idempotency_key: str | None
-    ) -> Outcome:
+    async def dispose(self, contact_id: UUID, body: DispositionBody, caller: Caller, keyed: Keyed | None) -> Outcome:
         """Raises the Problem that answers, where it is refused."""
         alliance = self._alliance.current
         check_force_is_known(alliance, body.force)
@@ -86,7 +82,7 @@ class Desk:
                 contact_id,
                 command_for,
                 lambda forces: any(caller.sees(force) for force in forces),
-                key=key_of(idempotency_key, contact_id, body, caller),
+                keyed=keyed,
                 traceparent=current_traceparent(),
             )
             self._on_commit()
@@ -97,8 +93,6 @@ class Desk:
             raise Conflicting(
                 "The contact waits in a queue and nobody has claimed it: claim it first, or ask a supervisor."
             ) from None
-        except KeyUsedOtherwise:
-            raise IdempotencyMismatch from None
         except AlreadyDisposed as refused:
             raise Conflicting(str(refused), disposition=refused.standing.disposition) from None
         except Refused as refused:
@@ -151,12 +145,3 @@ def command_of(
             return JoinIncident(**said, incident=str(body.incident_id))  # type: ignore[arg-type]
         case "advice" | "enquiry" | "no-police-matter" | "transferred":
             return DisposeContact(**said, disposition=body.disposition, transferred_to=body.transferred_to)  # type: ignore[arg-type]
-
-
-def key_of(given: str | None, contact: UUID, body: DispositionBody, caller: Caller) -> Key | None:
-    """The idempotency key. Raises BadRequest for what is none."""
-    if given is None:
-        return None
-    name = read_key(given)
-    canonical = msgspec.json.encode(body.model_dump(mode="json", by_alias=True, exclude_none=True), order="sorted")
-    return Key(caller.subject, str(contact), name, canonical)

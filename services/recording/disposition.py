@@ -7,8 +7,6 @@ is refused: the contact's row is locked, and both streams are appended at the ve
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 from collections.abc import Callable
 from datetime import UTC, datetime
 from uuid import UUID
@@ -21,6 +19,7 @@ from libs.events.log.database import Connection, Database
 from libs.events.log.errors import ClaimTaken, Conflict
 from libs.events.log.store import Append, Claim, append, holder, load, load_many
 from libs.events.types.recording import ContactDisposed, IncidentOpened
+from libs.service.idempotency import Keyed
 from services.recording import contact_table
 from services.recording.contact import Contact, may_be_disposed
 from services.recording.incidents import (
@@ -51,25 +50,6 @@ class ContactUnknown(Exception):
 
 class StillWaits(Exception):
     """The contact waits in a queue, and nobody has claimed it."""
-
-
-class KeyUsedOtherwise(Exception):
-    """The idempotency key was used for this contact before, with another body."""
-
-
-class Key(msgspec.Struct, frozen=True):
-    """An idempotency key: it belongs to who used it and for which contact. Kept by a hash, the body by one under the
-    contact's id, so that equal bodies leave no equal traces."""
-
-    by: str
-    contact: str
-    key: str
-    body: bytes
-    """Canonical."""
-
-    def claim(self) -> Claim:
-        name = hashlib.sha256(msgspec.json.encode((self.by, "disposition", self.contact, self.key))).hexdigest()
-        return Claim(f"idempotency/{name}", hmac.digest(self.contact.encode(), self.body, "sha256"))
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,17 +105,17 @@ async def dispose(
     command_for: MakeCommand,
     sees_incident: SeesIncident,
     *,
-    key: Key | None = None,
+    keyed: Keyed | None = None,
     traceparent: str | None = None,
 ) -> Outcome:
     """Decide and append. `command_for` makes the command from the contact as it is when decided.
 
-    Raises Refused, ContactUnknown, KeyUsedOtherwise; Conflict where others were quicker every time.
+    Raises Refused, ContactUnknown, IdempotencyMismatch; Conflict where others were quicker every time.
     """
     for attempt in range(1, TRIES + 1):
         try:
             async with database.transaction() as connection:
-                return await _dispose(connection, database.source, id_, command_for, sees_incident, key, traceparent)
+                return await _dispose(connection, database.source, id_, command_for, sees_incident, keyed, traceparent)
         except (Conflict, ClaimTaken, asyncpg.DeadlockDetectedError):
             if attempt == TRIES:
                 raise
@@ -148,13 +128,14 @@ async def _dispose(
     id_: UUID,
     command_for: MakeCommand,
     sees_incident: SeesIncident,
-    key: Key | None,
+    keyed: Keyed | None,
     traceparent: str | None,
 ) -> Outcome:
     contact = await contact_table.lock_known(connection, id_)
     if contact is None:
         raise ContactUnknown
-    await _check_key(connection, key)
+    if keyed is not None and (held := await holder(connection, keyed.claim_key)) is not None:
+        keyed.made(*held, of=str(id_))
     command = command_for(contact)
     subject = str(id_)
     wanted = command.incident if isinstance(command, JoinIncident) else incident_id(subject)
@@ -170,7 +151,7 @@ async def _dispose(
         return await _what_stands(connection, streams[subject], standing)
 
     now = datetime.now(UTC)
-    appends = appends_of(decision, contact, incident, source=source, time=now, key=key, traceparent=traceparent)
+    appends = appends_of(decision, contact, incident, source=source, time=now, keyed=keyed, traceparent=traceparent)
     (disposed,) = decision.on_contact
     await contact_table.save(connection, [after_disposal(contact, disposed, now)])
     await contact_table.take_reports(connection, [id_])
@@ -178,15 +159,6 @@ async def _dispose(
     for fact in decision.on_incident:
         incident = evolve(incident, fact)
     return Outcome(disposed=disposed, disposed_at=now, incident_id=decision.incident, incident=incident)
-
-
-async def _check_key(connection: Connection, key: Key | None) -> None:
-    if key is None:
-        return
-    name, fingerprint = key.claim()
-    held = await holder(connection, name)
-    if held is not None and not hmac.compare_digest(held[1], fingerprint):
-        raise KeyUsedOtherwise
 
 
 async def _what_stands(connection: Connection, stream: list[Event], standing: ContactDisposed) -> Outcome:
@@ -212,7 +184,7 @@ def appends_of(
     *,
     source: str,
     time: datetime,
-    key: Key | None = None,
+    keyed: Keyed | None = None,
     traceparent: str | None = None,
 ) -> list[Append]:
     """The two appends of a decision. The disposition follows from the router's latest word, the incident from it."""
@@ -227,7 +199,7 @@ def appends_of(
         traceparent=traceparent,
         time=time,
     )
-    appends = [Append(subject, 0, disposals, [key.claim()] if key is not None else [])]
+    appends = [Append(subject, 0, disposals, [] if keyed is None else [keyed.claim(subject, subject)])]
     if decision.on_incident:
         appends.append(_on_incident(decision, incident, disposals[0], source=source))
     return appends

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Annotated, TypeAlias
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Path, Query
+from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from starlette.requests import Request
@@ -25,12 +25,11 @@ from libs.service import cursors
 from libs.service.access import allow
 from libs.service.caller import Caller
 from libs.service.cursors import CursorQuery
-from libs.service.idempotency import read_key
+from libs.service.idempotency import IdempotencyKey, keyed
 from libs.service.problem import (
     Conflicting,
     Fault,
     Forbidden,
-    IdempotencyMismatch,
     Invalid,
     NotFound,
     Unavailable,
@@ -151,32 +150,21 @@ async def show_queue(
     responses={204: {"description": "Nobody waits in this queue."}, **responses(404, 422, 503)},
 )
 async def claim_next(
+    request: Request,
     desk: AtDesk,
     queue_id: QueueId,
     caller: Annotated[Caller, Depends(allow("claim_next"))],
     body: ClaimBody | None = None,
-    idempotency_key: Annotated[
-        str | None,
-        Header(
-            alias="Idempotency-Key",
-            description="The same key from the same caller takes no second contact: it answers with the first. Best a "
-            "UUID, in quotes or without; at most 255 characters.",
-        ),
-    ] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> ContactTaken | Response:
-    """Take the next contact: the most urgent, then the one that has waited longest. No other handler gets it."""
+    """Take the next contact: the most urgent, then the one that has waited longest. No other handler gets it.
+
+    Under an `Idempotency-Key` it is taken once: sent again, the request is answered with the same contact.
+    """
     await _queue(desk, queue_id, caller)
     taker = Taker(caller.subject, _answering_force(caller, body), caller.site)
-    try:
-        taken = await handlers.claim_next(
-            desk.database,
-            queue_id,
-            taker,
-            key=None if idempotency_key is None else read_key(idempotency_key),
-            on_commit=desk.on_commit,
-        )
-    except handlers.KeyReused:
-        raise IdempotencyMismatch from None
+    key = await keyed(request, idempotency_key, caller, "claim_next", target=queue_id)
+    taken = await handlers.claim_next(desk.database, queue_id, taker, keyed=key, on_commit=desk.on_commit)
     return Response(status_code=204) if taken is None else ContactTaken.of(taken)
 
 

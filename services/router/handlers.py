@@ -7,7 +7,6 @@ its stream at the version it saw, in one transaction; rows that another transact
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from libs.events.types import Fact
 from libs.events.types.routing import ContactAnswered
 from libs.service.caller import Caller
 from libs.service.context import current_traceparent
+from libs.service.idempotency import Keyed
 from services.router import entries, queue
 from services.router.contact import Contact, Heard, fold
 
@@ -42,10 +42,6 @@ OnCommit = Callable[[], None]
 
 class UnknownContact(Exception):
     """No such contact is routed, or none that the caller may know of."""
-
-
-class KeyReused(Exception):
-    """The idempotency key was used for another claim."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +78,15 @@ def sees(caller: Caller, contact: Contact, alliance: Alliance) -> bool:
 
 
 async def claim_next(
-    database: Database, queue_id: str, taker: Taker, *, key: str | None, on_commit: OnCommit
+    database: Database, queue_id: str, taker: Taker, *, keyed: Keyed | None, on_commit: OnCommit
 ) -> Taken | None:
     """Take the next contact of a queue, the most urgent first, then the one that has waited longest. None: it is empty.
 
-    With the same `key` the same taker gets the same contact, however often he asks. Raises KeyReused, Unavailable.
+    Under the same key the same taker gets the same contact, however often he asks.
+
+    Raises IdempotencyMismatch, Unavailable.
     """
-    claim = None if key is None else _claim(queue_id, taker, key)
-    if claim is not None and (before := await _taken_before(database, claim, taker)) is not None:
+    if keyed is not None and (before := await _taken_before(database, keyed, taker)) is not None:
         return before
     delay = 0.005
     deadline = asyncio.get_running_loop().time() + PATIENCE_S
@@ -97,14 +94,14 @@ async def claim_next(
         try:
             async with database.transaction() as connection:
                 contact = await entries.take_next(connection, queue_id)
-                taken = None if contact is None else await _answer(connection, contact, taker, claim, database.source)
+                taken = None if contact is None else await _answer(connection, contact, taker, keyed, database.source)
             if taken is not None:
                 on_commit()
                 return taken
             if contact is None and not await entries.anybody_waits(database, queue_id):
                 return None
         except ClaimTaken:
-            if claim is not None and (before := await _taken_before(database, claim, taker)) is not None:
+            if keyed is not None and (before := await _taken_before(database, keyed, taker)) is not None:
                 return before
         except AGAIN as error:
             log.info("claim_again", queue=queue_id, error=type(error).__name__)
@@ -114,7 +111,7 @@ async def claim_next(
         delay = min(delay * 2, 0.1)
 
 
-async def _answer(connection: Connection, subject: str, taker: Taker, claim: Claim | None, source: str) -> Taken | None:
+async def _answer(connection: Connection, subject: str, taker: Taker, keyed: Keyed | None, source: str) -> Taken | None:
     """Answer a contact whose row is ours. None: the row was wrong, nobody waits there; it is gone now."""
     contact = (await entries.contacts(connection, [subject]))[subject]
     now = datetime.now(UTC)
@@ -124,27 +121,18 @@ async def _answer(connection: Connection, subject: str, taker: Taker, claim: Cla
         log.error("row_without_a_waiting_contact", contact=subject, status=contact.status)
         return None
     after = fold(facts, contact)
-    await append(
-        connection, [_append(subject, contact, after, facts, source, at=now, claims=(claim,) if claim else ())]
-    )
+    claims = [] if keyed is None else [keyed.claim(subject, subject)]
+    await append(connection, [_append(subject, contact, after, facts, source, at=now, claims=claims)])
     [answered] = [fact for fact in facts if isinstance(fact, ContactAnswered)]
     return Taken(subject, after, answered, now)
 
 
-def _claim(queue_id: str, taker: Taker, key: str) -> Claim:
-    name = hashlib.sha256(f"{taker.subject}\n{key}".encode()).hexdigest()
-    asked = hashlib.sha256(f"{queue_id}\n{taker.force}".encode()).digest()
-    return Claim(f"claim-next {name}", asked)
-
-
-async def _taken_before(database: Database, claim: Claim, taker: Taker) -> Taken | None:
-    """What this key took before, as it is now. Raises KeyReused."""
-    held = await holder(database, claim.key)
+async def _taken_before(database: Database, keyed: Keyed, taker: Taker) -> Taken | None:
+    """What this key took before, as it is now. Raises IdempotencyMismatch."""
+    held = await holder(database, keyed.claim_key)
     if held is None:
         return None
-    subject, asked = held
-    if asked != claim.fingerprint:
-        raise KeyReused
+    subject = keyed.made(*held)
     events = await load(database, subject)
     facts = [entries.fact_of(event) for event in events]
     for event, fact in zip(reversed(events), reversed(facts), strict=True):

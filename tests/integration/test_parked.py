@@ -35,7 +35,7 @@ async def local() -> AsyncIterator[LocalIssuer]:
 
 @pytest.fixture
 async def service(database: NewDatabase, local: LocalIssuer) -> AsyncIterator[FastAPI]:
-    app = FastAPI()
+    app = FastAPI(generate_unique_id_function=lambda route: route.name)
     app.include_router(parked.router)
     refusals.install(app)
     app.state.verifier = Verifier(Issuer(local.url), audience=AUDIENCE)
