@@ -78,7 +78,7 @@ def sweep(folder: Path) -> list[str]:
     for rank in sorted({entry.rank for entry, _ in left}, reverse=True):
         _stop((entry, process) for entry, process in left if entry.rank == rank)
     for entry in entries(folder):
-        if entry.process() is None:
+        if entry.process() is None and entry in entries(folder):  # the next run may have entered another since
             strike(folder, entry.name)
     return [entry.name for entry, _ in left]
 
