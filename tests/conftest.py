@@ -42,6 +42,31 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in long]
 
 
+@pytest.fixture
+def figures(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """`figures(text)`: what a test has measured, told in the summary at the end."""
+
+    def tell(text: str) -> None:
+        request.node.user_properties.append(("figures", text))
+
+    return tell
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    told = [
+        text
+        for report in reports
+        if getattr(report, "when", None) == "call"
+        for name, text in report.user_properties
+        if name == "figures"
+    ]
+    if told:
+        terminalreporter.section("figures")
+        for text in told:
+            terminalreporter.write_line(text)
+
+
 @pytest.fixture(scope="session")
 def parts_folder() -> Iterator[Path]:
     """Where the session's servers keep data and logs; other users may enter it (PostgreSQL does not run as root)."""

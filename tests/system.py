@@ -5,7 +5,6 @@ its users do, and kill it as a bad day does.
 from __future__ import annotations
 
 import asyncio
-import socket
 import subprocess
 import sys
 import time
@@ -37,7 +36,7 @@ class System:
 
     def __init__(self, folder: Path, alliance: str) -> None:
         folder.chmod(0o711)  # PostgreSQL does not run as root, and must be able to enter
-        self.layout = Layout(folder, _free_base())
+        self.layout = Layout(folder, free_port(PORTS))
         self.alliance = alliance_file.find(alliance)
         self.forces = [force.id for force in alliance_file.read(self.alliance).forces]
         self.parts: dict[str, Part] = {}
@@ -70,7 +69,7 @@ class System:
     def second_copy(self, service: str) -> str:
         """Start another copy of a service on a port of its own; its part's name. Its address: `url(name)`."""
         part = self.parts[service]
-        other = replace(self.layout, base_port=free_port() - SERVICE_PORTS[service])
+        other = replace(self.layout, base_port=free_port(PORTS))
         environment = parts.service_environment(self.layout, self.logins[service], self._kafka())
         copy = parts.service_part(other, service, environment | {"PORT": str(other.port(service))})
         copy.name = f"{part.name}-2"
@@ -154,16 +153,3 @@ def _elsewhere(run: Callable[[], Any]) -> Any:
     """In a thread: the test's own event loop runs in this one."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(run).result()
-
-
-def _free_base() -> int:
-    """A port with as many free ones behind it as a layout takes, below the ports that the kernel gives to clients."""
-    for base in range(20_000, 32_000, PORTS + 1):
-        try:
-            for port in range(base, base + PORTS):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", port))
-        except OSError:
-            continue
-        return base
-    raise OSError("no block of free ports")

@@ -6,7 +6,7 @@ import asyncio
 import statistics
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
@@ -67,7 +67,7 @@ async def test_nothing_is_claimed_twice_and_no_wait_stays_unanswered_while_copie
 
 
 async def test_a_dead_copys_work_is_taken_over_within_five_seconds(
-    running: System, rounds: int, capsys: pytest.CaptureFixture[str]
+    running: System, rounds: int, figures: Callable[[str], None]
 ) -> None:
     """Contacts for every partition arrive at the moment when a router dies; how long until the last is routed."""
     took: list[float] = []
@@ -78,8 +78,7 @@ async def test_a_dead_copys_work_is_taken_over_within_five_seconds(
         running.restart(dying)
         await asyncio.to_thread(running.wait, dying)
         await asyncio.sleep(2)  # so that both have partitions again
-    with capsys.disabled():
-        print(f"\na dead router's work is taken over in {', '.join(f'{s:.1f}' for s in sorted(took))} s")
+    figures(f"a dead router's work is taken over in {', '.join(f'{s:.1f}' for s in sorted(took))} s")
     assert statistics.median(took) <= TAKEN_OVER_S
 
 

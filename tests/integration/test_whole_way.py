@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -30,7 +30,7 @@ AT_ONCE = 24
 @pytest.mark.timeout(480)
 @pytest.mark.parametrize("alliance", ["bedfordshire-cambridgeshire-hertfordshire", "east-midlands"])
 async def test_every_contact_is_found_once_in_its_queue_once_as_an_incident_and_whole_in_the_audit(
-    alliance: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    alliance: str, tmp_path: Path, figures: Callable[[str], None]
 ) -> None:
     with system(tmp_path, alliance) as running:
         places = (real_places if SHARED.exists() else shipped_places)(running.forces, COUNT)
@@ -42,8 +42,7 @@ async def test_every_contact_is_found_once_in_its_queue_once_as_an_incident_and_
             band(place.border_m) for contact, place in contacts.items() if _owner(queues[contact]) == place.owner
         )
         all_ = Counter(band(place.border_m) for place in places)
-        with capsys.disabled():
-            _print_shares(alliance, right, all_)
+        figures(_shares(alliance, right, all_))
         assert right.total() / all_.total() >= RIGHT
 
         claimed = await claim_and_dispose(running)
@@ -253,9 +252,11 @@ async def together(work: Iterable[Awaitable[None]]) -> None:
     await asyncio.gather(*map(one, work))
 
 
-def _print_shares(alliance: str, right: Counter[str], all_: Counter[str]) -> None:
-    print(f"\n{alliance}: contacts in the queue of the force that owns the place, by distance from the border")
-    for name in sorted(all_, key=BANDS.index):
-        count = all_[name]
-        print(f"  {name:>14} {right[name]:6} of {count:6}  {right[name] / count:8.2%}")
-    print(f"  {'all':>14} {right.total():6} of {all_.total():6}  {right.total() / all_.total():8.2%}")
+def _shares(alliance: str, right: Counter[str], all_: Counter[str]) -> str:
+    lines = [f"{alliance}: contacts in the queue of the force that owns the place, by distance from the border"]
+    lines += [_share(name, right[name], all_[name]) for name in BANDS if all_[name]]
+    return "\n".join([*lines, _share("all", right.total(), all_.total())])
+
+
+def _share(name: str, right: int, count: int) -> str:
+    return f"  {name:>14} {right:6} of {count:6}  {right / count:8.2%}"
