@@ -7,6 +7,7 @@ Invariants
     for people to see and replay; the dead-letter topic is fed from those rows.
   * A reader that would park everything stops instead (`park_limit` in a minute), as it does at a fork and where a topic
     was made anew. One that is given `on_park` goes on: it has a way to do the least that must be done.
+  * A batch that takes longer than a transaction may is done in smaller parts: it is never tried as it was for ever.
 
 Copies of a reader share its partitions as a Kafka group; offsets live in the database, never in Kafka.
 """
@@ -36,6 +37,11 @@ from libs.events.log.store import Append
 log = structlog.get_logger(__name__)
 
 MAX_RECORDS = 500
+AT_ONCE_ONE_BY_ONE = 50
+"""Messages in a transaction while failing events are looked for: a subject by itself costs as much as a whole batch."""
+SLOW_S, QUICK_S = 1.0, 0.5
+"""A transaction may last two seconds: one that failed after this long is tried with half as many messages, and after
+one that was quick the next may have twice as many."""
 TRIES = 3
 """How often a batch is tried before its failing events are looked for one subject at a time."""
 TEND_S = 1.0
@@ -72,6 +78,7 @@ WHERE (c.reader, c.topic, c.partition, c.next_offset) = ($1, k.topic, k.partitio
 RETURNING c.partition
 """
 
+Batch: TypeAlias = dict[TopicPartition, list[Message]]
 Apply: TypeAlias = Callable[[Connection, Sequence[Event]], Awaitable[Sequence[Append]]]
 OnPark: TypeAlias = Callable[[Connection, Parked], Awaitable[Sequence[Append]]]
 
@@ -110,6 +117,8 @@ class SharedReader:
         self._park_limit = park_limit
         self._on_commit = on_commit
         self._next: dict[TopicPartition, int] = {}
+        self._most = MAX_RECORDS
+        """Messages in one transaction, by how long the last ones took."""
         self._parked_at: deque[float] = deque()
         self._not_taken_up: Exception | None = None
         self._trouble: str | None = "the reader has not started"
@@ -183,49 +192,68 @@ class SharedReader:
             consumer.seek(tp, row["next_offset"])
         self._trouble = None
 
-    async def _apply_until_done(self, consumer: AIOKafkaConsumer, batch: dict[TopicPartition, list[Message]]) -> None:
+    async def _apply_until_done(self, consumer: AIOKafkaConsumer, batch: Batch) -> None:
+        clock = asyncio.get_running_loop()
+        rest = batch
         failures = 0
+        one_by_one = False
         delay = 0.02
-        while True:
+        while rest:
+            part, later = _first(rest, min(self._most, AT_ONCE_ONE_BY_ONE) if one_by_one else self._most)
+            began = clock.time()
             try:
-                await self._apply_batch(batch, one_by_one=failures >= TRIES)
+                await self._apply_batch(part, one_by_one=one_by_one)
             except _Lost:
-                for tp in batch:
-                    if tp in consumer.assignment():
-                        row = await self._database.fetchrow(_POSITION, self.name, tp.topic, tp.partition)
-                        self._next[tp] = row["next_offset"] if row else 0
-                        consumer.seek(tp, self._next[tp])
+                await self._find_place(consumer, batch)
                 return
             except AGAIN as error:
                 log.info("batch_again", reader=self.name, error=type(error).__name__)
                 self._trouble = None if isinstance(error, Conflict) else f"cannot write: {type(error).__name__}"
+                if clock.time() - began > SLOW_S:
+                    self._most = max(1, min(self._most, _size(part)) // 2)
             except Stopped:
                 raise
             except Exception as error:
                 failures += 1
                 log.warning("batch_failed", reader=self.name, tries=failures, error=described(error))
-                if failures > TRIES:
+                if failures == TRIES and one_by_one:
                     raise Stopped(
                         f"a batch cannot be applied, nor its bad events be parked: {described(error)}"
                     ) from error
+                if failures == TRIES:
+                    one_by_one, failures = True, 0
             else:
                 self._trouble = None
                 self._on_commit()
-                return
+                if clock.time() - began < QUICK_S:
+                    self._most = min(self._most * 2, MAX_RECORDS)
+                rest, failures, delay = later, 0, 0.02
+                continue
             await asyncio.sleep(delay)
             delay = min(delay * 2, 1.0)
 
-    async def _apply_batch(self, batch: dict[TopicPartition, list[Message]], *, one_by_one: bool) -> None:
+    async def _find_place(self, consumer: AIOKafkaConsumer, batch: Batch) -> None:
+        """Go on from where the database says this reader has come to."""
+        for tp in batch:
+            if tp in consumer.assignment():
+                row = await self._database.fetchrow(_POSITION, self.name, tp.topic, tp.partition)
+                self._next[tp] = row["next_offset"] if row else 0
+                consumer.seek(tp, self._next[tp])
+
+    async def _apply_batch(self, batch: Batch, *, one_by_one: bool) -> None:
         messages = [message for records in batch.values() for message in records]
         async with self._database.transaction() as connection:
             await self._move_checkpoints(connection, batch)
             streams = await inbox.lock_streams(connection, self.name, (m.stream for m in messages))
-            await self._take(connection, messages, streams, one_by_one=one_by_one)
+            parked = await self._take(connection, messages, streams, one_by_one=one_by_one)
+        self._parked_at.extend(time.monotonic() for _ in parked)
         for tp, records in batch.items():
             self._next[tp] = records[-1].offset + 1
 
-    async def _move_checkpoints(self, connection: Connection, batch: dict[TopicPartition, list[Message]]) -> None:
+    async def _move_checkpoints(self, connection: Connection, batch: Batch) -> None:
         partitions = sorted(batch)
+        if not all(tp in self._next for tp in partitions):  # they went to another copy since they were fetched
+            raise _Lost
         moved = await connection.fetch(
             _MOVE,
             self.name,
@@ -245,8 +273,9 @@ class SharedReader:
         *,
         one_by_one: bool,
         tries: int = 1,
-    ) -> None:
-        """Apply what is new among the messages, remember everything, append last."""
+    ) -> list[Parked]:
+        """Apply what is new among the messages, remember everything, append last. What was parked, if for the first
+        time."""
         found = inbox.sort_out(messages, streams, await inbox.applied_ids(connection, messages, streams))
         if found.forks:
             fork = found.forks[0]
@@ -269,11 +298,13 @@ class SharedReader:
             hold=[(m, why, errors.get(id(m))) for m, why in found.hold],
             tries=tries,
         )
-        if tries == 1:
-            appends += await self._park(connection, parked)
+        if tries > 1:
+            parked = []
+        appends += await self._park(connection, parked)
         await store.append(connection, appends)
         metrics.APPLIED.labels(self.name).inc(len(found.new))
         metrics.DUPLICATES.labels(self.name).inc(found.duplicates)
+        return parked
 
     async def _apply_by_subject(
         self, connection: Connection, found: Sorted, streams: dict[StreamKey, Stream], parked: list[Parked]
@@ -330,10 +361,13 @@ class SharedReader:
 
     async def _park(self, connection: Connection, parked: Sequence[Parked]) -> list[Append]:
         """Say what is parked, stop where it is too much, do the least that must be done."""
-        now = time.monotonic()
+        while self._parked_at and self._parked_at[0] < time.monotonic() - PARK_WINDOW_S:
+            self._parked_at.popleft()
+        count = len(self._parked_at) + len(parked)  # those of this transaction count for good once it commits
+        if parked and self._on_park is None and count > self._park_limit:
+            raise Stopped(f"{count} events could not be applied within a minute")
         appends: list[Append] = []
         for failure in parked:
-            self._parked_at.append(now)
             metrics.PARKED.labels(self.name).inc()
             log.error(
                 "event_parked",
@@ -345,10 +379,6 @@ class SharedReader:
             )
             if self._on_park is not None:
                 appends += await self._on_park(connection, failure)
-        while self._parked_at and self._parked_at[0] < now - PARK_WINDOW_S:
-            self._parked_at.popleft()
-        if self._on_park is None and len(self._parked_at) > self._park_limit:
-            raise Stopped(f"{len(self._parked_at)} events could not be applied within a minute")
         return appends
 
     async def _tend(self) -> None:
@@ -370,6 +400,24 @@ class SharedReader:
             except Conflict:
                 continue  # asked for again in a second
             self._on_commit()
+
+
+def _size(batch: Batch) -> int:
+    return sum(map(len, batch.values()))
+
+
+def _first(batch: Batch, most: int) -> tuple[Batch, Batch]:
+    """The first messages of a batch, at most so many, and the rest; each partition's in order."""
+    first: Batch = {}
+    rest: Batch = {}
+    for tp, messages in batch.items():
+        taken, left = messages[:most], messages[most:]
+        most -= len(taken)
+        if taken:
+            first[tp] = taken
+        if left:
+            rest[tp] = left
+    return first, rest
 
 
 class _Assignment(ConsumerRebalanceListener):  # type: ignore[misc]

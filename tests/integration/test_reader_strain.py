@@ -1,0 +1,157 @@
+"""Shared readers where tests of a quiet day do not look: batches too slow for a transaction, partitions that change
+hands in the middle of one, the database away for longer than Kafka waits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+import asyncpg
+import pytest_asyncio
+
+from libs.events.envelope import Event, to_headers
+from libs.events.log import kafka
+from libs.events.log.consumer import Apply, SharedReader
+from libs.events.log.database import Connection, Database
+from libs.events.log.errors import Unavailable
+from libs.events.log.store import Append
+from libs.events.types.contacts import TOPIC
+from tests.conftest import NewDatabase
+from tests.integration.logs import an_append, running, until
+
+READER = "router"
+"""A group that has a dead-letter topic."""
+
+
+@pytest_asyncio.fixture
+async def target(database: NewDatabase) -> AsyncIterator[Database]:
+    """A reader's database, with a table that shows what was applied and how often."""
+    logins = await database("router")
+    owner = await asyncpg.connect(logins.owner_url)
+    await owner.execute("CREATE TABLE shown (subject text, version bigint)")
+    await owner.execute("GRANT ALL ON shown TO router")
+    await owner.close()
+    db = await Database.connect(logins.url, source="/router")
+    yield db
+    await db.close()
+
+
+async def show(connection: Connection, events: Sequence[Event]) -> Sequence[Append]:
+    await connection.executemany(
+        "INSERT INTO shown (subject, version) VALUES ($1, $2)", [(event.subject, event.version) for event in events]
+    )
+    return ()
+
+
+def a_reader(db: Database, servers: str, apply: Apply, park_limit: int = 20) -> SharedReader:
+    return SharedReader(
+        name=READER, topics=[TOPIC], apply=apply, database=db, bootstrap_servers=servers, park_limit=park_limit
+    )
+
+
+async def publish(servers: str, appends: Sequence[Append]) -> None:
+    async with kafka.started(kafka.producer(servers, "test")) as producer:
+        sent = [
+            await producer.send(TOPIC, event.data, key=event.subject.encode(), headers=to_headers(event))
+            for append in appends
+            for event in append.events
+        ]
+        await asyncio.gather(*sent)
+
+
+async def count(db: Database) -> int:
+    return int(await db.fetchval("SELECT count(*) FROM shown"))
+
+
+async def test_a_batch_too_slow_for_one_transaction_is_done_in_parts(target: Database, empty_topics: str) -> None:
+    async def apply(connection: Connection, events: Sequence[Event]) -> Sequence[Append]:
+        await connection.execute("SELECT pg_sleep($1)", 0.01 * len(events))
+        return await show(connection, events)
+
+    await publish(empty_topics, [an_append(count=5) for _ in range(100)])
+    async with running(a_reader(target, empty_topics, apply).run()):
+
+        async def all_shown() -> bool:
+            return await count(target) == 500
+
+        await until(all_shown, patience_s=40)
+
+
+async def test_one_bad_event_among_many_slow_ones_keeps_nobody_waiting(target: Database, empty_topics: str) -> None:
+    """What cannot be applied is looked for one subject at a time; all of a batch's subjects take longer than a
+    transaction may."""
+    poisoned, others = an_append(), [an_append() for _ in range(450)]
+
+    async def apply(connection: Connection, events: Sequence[Event]) -> Sequence[Append]:
+        await connection.execute("SELECT pg_sleep(0.005)")
+        if any(event.subject == poisoned.subject for event in events):
+            raise ArithmeticError
+        return await show(connection, events)
+
+    await publish(empty_topics, [*others[:200], poisoned, *others[200:]])
+    async with running(a_reader(target, empty_topics, apply).run()):
+
+        async def others_shown() -> bool:
+            return await count(target) == 450
+
+        await until(others_shown, patience_s=40)
+        assert await target.fetchval("SELECT count(*) FROM held") == 1
+
+
+async def test_partitions_that_go_to_another_copy_in_the_middle_of_a_batch_stop_nobody(
+    target: Database, empty_topics: str
+) -> None:
+    away = asyncio.Event()
+    asked = asyncio.Event()
+
+    async def apply(connection: Connection, events: Sequence[Event]) -> Sequence[Append]:
+        asked.set()
+        if not away.is_set():
+            raise Unavailable("PostgreSQL: for the time being")
+        return await show(connection, events)
+
+    await publish(empty_topics, [an_append(count=2) for _ in range(60)])
+    first, second = a_reader(target, empty_topics, apply), a_reader(target, empty_topics, apply)
+    async with running(first.run()):
+        await asked.wait()
+        async with running(second.run()):
+            await until(lambda: second.trouble() != "the reader has not started")
+            await asyncio.sleep(6)
+            away.set()
+
+            async def all_shown() -> bool:
+                return await count(target) == 120
+
+            await until(all_shown)
+            await publish(empty_topics, [an_append(count=2) for _ in range(60)])
+
+            async def more_shown() -> bool:
+                return await count(target) == 240
+
+            await until(more_shown)
+            assert (first.trouble(), second.trouble()) == (None, None)
+
+
+async def test_one_bad_event_is_counted_once_however_often_its_batch_is_tried(
+    target: Database, empty_topics: str
+) -> None:
+    poisoned, other = an_append(), an_append()
+    conflicts = 10
+
+    async def apply(connection: Connection, events: Sequence[Event]) -> Sequence[Append]:
+        nonlocal conflicts
+        if any(event.subject == poisoned.subject for event in events):
+            raise ArithmeticError
+        await show(connection, events)
+        conflicts -= 1
+        return [an_append(other.subject, after=3 if conflicts > 0 else 0)]  # somebody else is quicker
+
+    await publish(empty_topics, [poisoned, other])
+    reader = a_reader(target, empty_topics, apply, park_limit=3)
+    async with running(reader.run()):
+
+        async def other_shown() -> bool:
+            return await count(target) == 1
+
+        await until(other_shown)
+        assert reader.trouble() is None
