@@ -102,10 +102,16 @@ class Atlas:
         return self._locate_area(drawn.easting, drawn.northing, drawn.area)
 
     def locate_postcode(self, postcode: str) -> Located | None:
-        """Whose the postcode is: what the directory says, or where it lies if the atlas does not know that force."""
+        """Whose the postcode is: what the directory says, or where it lies if the atlas does not know that force.
+
+        Those of Scotland and Northern Ireland are outside, wherever they seem to lie: the directory has the latter on
+        the Irish Grid, by which Belfast would be in Cheshire.
+        """
         place = postcodes.lookup(postcode)
         if place is None:
             return None
+        if place.district.startswith(("S", "N")):
+            return _OUTSIDE
         if place.force is not None and place.force in self.forces:
             border_m = self._borders.distance(place.easting, place.northing)
             return Located((Candidate(place.force, 1.0),), border_m, False, False)

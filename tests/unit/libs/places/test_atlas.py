@@ -160,6 +160,16 @@ def test_a_postcode_of_a_force_the_atlas_does_not_know_is_where_it_lies() -> Non
     assert scotland.outside
 
 
+@pytest.mark.parametrize("postcode", ["BT1 1AA", "EH1 1BQ"])
+def test_a_postcode_of_another_country_is_outside_whatever_area_its_grid_reference_would_lie_in(postcode: str) -> None:
+    """Northern Ireland's are on the Irish Grid: read as the National Grid's, Belfast lies in Cheshire."""
+    everywhere = Atlas.build("test", 100.0, {"cheshire": shapely.box(0, 0, 700_000, 1_300_000)})
+    located = everywhere.locate(Postcode(postcode=postcode))
+    assert located is not None
+    assert located.outside
+    assert not located.candidates
+
+
 def test_what_is_no_place_is_refused(atlas: Atlas) -> None:
     with pytest.raises(UnusableShape):
         atlas.locate(Point(lat=math.nan, lon=0.0))
