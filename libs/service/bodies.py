@@ -53,10 +53,8 @@ def _one_line(text: str) -> str:
     return _CONTROL_OR_BREAK.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
-Slug: TypeAlias = Annotated[
-    str, Field(max_length=64, pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", examples=["bedfordshire"])
-]
-"""A force's id. Whether there is such a force is not said by its form."""
+Slug: TypeAlias = Annotated[str, Field(max_length=64, pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", examples=["bedfordshire"])]
+"""An id that people gave: a force's or a queue's, of the form that an alliance's file allows."""
 Words: TypeAlias = Annotated[str, Field(min_length=1, max_length=20_000), AfterValidator(_legible)]
 """What a person said or wrote, in as many lines as it takes."""
 Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_one_line)]

@@ -14,6 +14,7 @@ from libs.events.types.shapes import Circle, Point, Postcode
 from libs.places.outline import MAX_RADIUS_M
 from libs.places.postcodes import normalise
 from libs.service.access import allow
+from libs.service.bodies import Slug
 from libs.service.problem import Fault, Invalid, NotFound, Unavailable, responses
 from services.directory.answers import (
     AllianceAnswer,
@@ -31,9 +32,7 @@ from services.directory.stored import Picture
 router = APIRouter(prefix="/v1", tags=["directory"])
 
 _T = TypeVar("_T", ForceAnswer, SiteAnswer, QueueAnswer, LineAnswer)
-ForceId: TypeAlias = Annotated[
-    str | None, Query(description="Only this force's.", pattern=r"^[a-z0-9-]+$", max_length=64)
-]
+ForceId: TypeAlias = Annotated[Slug | None, Query(description="Only this force's.")]
 
 
 def alliance_now(request: Request) -> Alliance:

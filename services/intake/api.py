@@ -17,7 +17,7 @@ from uuid_utils import uuid7
 
 from libs.events.types.contacts import ContactReceived
 from libs.service.access import allow
-from libs.service.bodies import Answer
+from libs.service.bodies import Answer, Body, Words
 from libs.service.caller import Caller
 from libs.service.idempotency import IdempotencyKey, keyed
 from libs.service.problem import Conflicting, Fault, Invalid, responses
@@ -34,7 +34,7 @@ from services.intake.answers import (
 from services.intake.contact import AddLocation, AddMessage, Contact, EndContact, EndReason, Refused, Sender
 from services.intake.desk import Desk
 from services.intake.json_route import JsonRoute
-from services.intake.models import Body, LocationBody, Time, Words
+from services.intake.models import LocationBody, Time
 from services.intake.online import OnlineContact
 from services.intake.telephone import TelephoneContact
 from services.intake.waits import MAX_WAIT_S, wait_preferred

@@ -92,7 +92,7 @@ def read(model: type[BaseModel], content_type: str | None, body: bytes) -> BaseM
     if content_type is None or content_type.partition(";")[0].strip().lower() != "application/json":
         raise UnsupportedMedia("The body's Content-Type must be application/json.")
     try:
-        return model.model_validate_json(body)
+        return model.model_validate_json(body, strict=True)
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False)
         for fault in faults:

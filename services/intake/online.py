@@ -10,17 +10,14 @@ from typing import Literal, Self
 from pydantic import model_validator
 
 from libs.events.types.contacts import ContactReceived, Line, ReceivedPersonal
+from libs.service.bodies import Body, Name, Slug, Words
 from services.intake.models import (
     E164,
-    Body,
     Dialled,
     Email,
     Identifier,
     Language,
     LocationBodies,
-    Name,
-    Slug,
-    Words,
     located,
 )
 from services.intake.web import Category

@@ -6,17 +6,14 @@ Nothing the caller did not choose may refuse it: a withheld number, an unknown t
 from __future__ import annotations
 
 from libs.events.types.contacts import ContactReceived, Line, ReceivedPersonal
+from libs.service.bodies import Body, Name, Slug, Words
 from services.intake.models import (
     E164,
-    Body,
     Dialled,
     Identifier,
     Language,
     LocationBodies,
-    Name,
-    Slug,
     Time,
-    Words,
     located,
 )
 

@@ -7,7 +7,8 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from libs.events.types.contacts import ContactReceived, ReceivedPersonal
-from services.intake.models import E164, Body, Email, Identifier, Language, LocationBodies, Name, Slug, Words, located
+from libs.service.bodies import Body, Name, Slug, Words
+from services.intake.models import E164, Email, Identifier, Language, LocationBodies, located
 
 Category = Annotated[str, Field(max_length=64, pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", examples=["vehicle-crime"])]
 """From the form's own list."""

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from libs.events.log.store import load
 from libs.service import cursors
 from libs.service.access import allow
+from libs.service.bodies import Slug
 from libs.service.caller import Caller
 from libs.service.cursors import CursorQuery
 from libs.service.idempotency import IdempotencyKey, keyed
@@ -37,7 +38,6 @@ from services.recording.models import (
     OwingContact,
     OwingCount,
     OwingPage,
-    Slug,
 )
 
 router = APIRouter(prefix="/v1")

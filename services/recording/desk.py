@@ -12,7 +12,7 @@ from libs.alliance import Alliance
 from libs.alliance.copy import AllianceCopy
 from libs.events.log.database import Database
 from libs.events.types import shapes
-from libs.places import Located, UnusableShape
+from libs.places import Located
 from libs.service.caller import Caller
 from libs.service.context import current_traceparent
 from libs.service.idempotency import Keyed
@@ -107,16 +107,10 @@ def check_force_is_known(alliance: Alliance | None, force: str | None) -> None:
 
 
 def locate(alliance: Alliance | None, shape: shapes.Shape | None) -> Located | None:
-    """Whose the place is; None where there is no usable place, or no boundaries are known yet.
-
-    Raises Invalid for what is no place on earth.
-    """
+    """Whose the place is; None where there is no usable place, or no boundaries are known yet."""
     if shape is None or alliance is None or alliance.atlas is None:
         return None
-    try:
-        return alliance.atlas.locate(shape)
-    except UnusableShape as error:
-        raise Invalid(str(error), faults=[Fault(str(error), pointer="/incident/location")]) from None
+    return alliance.atlas.locate(shape)
 
 
 def command_of(

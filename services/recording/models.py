@@ -1,110 +1,31 @@
-"""What recording is asked and what it answers.
-
-Invariant: a body that these models accept can be stored: every string and list has a greatest length, no number is
-infinite, and unknown members are refused.
-"""
+"""What recording is asked and what it answers."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Self, TypeAlias
 from uuid import UUID
 
-import msgspec
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import Field, model_validator
 
-from libs.events.types import shapes
 from libs.events.types.contacts import Channel, Line
 from libs.events.types.recording import Disposition
-from libs.service.bodies import Answer
+from libs.service.bodies import Answer, Body, Slug, Words
+from libs.service.shapes import CircleBody, CivicBody, PointBody, PolygonBody, PostcodeBody
 from services.recording.owner import OwnedBecause
 
 MAX_PAGE = 200
 
-
-class Body(BaseModel):
-    model_config = ConfigDict(
-        alias_generator=to_camel, extra="forbid", allow_inf_nan=False, frozen=True, hide_input_in_errors=True
-    )
-
-
-def _one_line(text: str) -> str:
-    if any(character < " " or character == "\x7f" for character in text):
-        raise ValueError("must be one line of text")
-    return text
-
-
-Words: TypeAlias = Annotated[str, Field(min_length=1, max_length=20_000)]
-OneLine: TypeAlias = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_one_line)]
-Slug: TypeAlias = Annotated[
-    str, Field(max_length=64, pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", examples=["bedfordshire"])
-]
-Number: TypeAlias = Annotated[float, Field(strict=True)]
-Lat: TypeAlias = Annotated[Number, Field(ge=-90, le=90)]
-Lon: TypeAlias = Annotated[Number, Field(ge=-180, le=180)]
-Length: TypeAlias = Annotated[Number, Field(ge=0.1, le=200_000)]
-"""Metres."""
-Degrees: TypeAlias = Annotated[Number, Field(ge=0, le=360)]
-
-
-class _Place(Body):
-    """A shape of `libs.events.types.shapes`, as a person or a desktop gives it."""
-
-    def shape(self) -> shapes.Shape:
-        shape: shapes.Shape = msgspec.convert(self.model_dump(by_alias=True, exclude_none=True), shapes.Shape)
-        return shape
-
-
-class PointPlace(_Place):
-    kind: Literal["point"]
-    lat: Lat
-    lon: Lon
-
-
-class CirclePlace(_Place):
-    kind: Literal["circle"]
-    lat: Lat
-    lon: Lon
-    radius_m: Length
-
-
-class PolygonPlace(_Place):
-    kind: Literal["polygon"]
-    exterior: Annotated[tuple[tuple[Lat, Lon], ...], Field(min_length=3, max_length=1000)]
-    """Corners as [lat, lon]."""
-
-    @model_validator(mode="after")
-    def _has_three_corners(self) -> Self:
-        if len(set(self.exterior)) < 3:
-            raise ValueError("a polygon has at least three different corners")
-        return self
-
-
-class PostcodePlace(_Place):
-    kind: Literal["postcode"]
-    postcode: Annotated[OneLine, Field(max_length=16, examples=["SG8 6NA"])]
-
-
-class CivicPlace(_Place):
-    kind: Literal["civic"]
-    house: OneLine | None = None
-    street: OneLine | None = None
-    locality: OneLine | None = None
-    town: OneLine | None = None
-    county: OneLine | None = None
-    postcode: Annotated[OneLine, Field(max_length=16)] | None = None
-
-
+Category: TypeAlias = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Place: TypeAlias = Annotated[
-    PointPlace | CirclePlace | PolygonPlace | PostcodePlace | CivicPlace, Field(discriminator="kind")
+    PointBody | CircleBody | PolygonBody | PostcodeBody | CivicBody, Field(discriminator="kind")
 ]
 """Where it happened: what a person can point at or say. (A phone's own positions are the contact's locations.)"""
 
 
 class NewIncident(Body):
     summary: Words
-    category: OneLine | None = None
+    category: Category | None = None
     location: Place | None = None
 
 

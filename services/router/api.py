@@ -12,8 +12,7 @@ from typing import Annotated, TypeAlias
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -23,6 +22,7 @@ from libs.events.log.database import Database
 from libs.events.log.store import load
 from libs.service import cursors
 from libs.service.access import allow
+from libs.service.bodies import Body, Slug
 from libs.service.caller import Caller
 from libs.service.cursors import CursorQuery
 from libs.service.idempotency import IdempotencyKey, keyed
@@ -50,8 +50,6 @@ from services.router.contact import fold
 from services.router.decide import NoDefaultQueue
 from services.router.entries import FIRST, Length, Place
 from services.router.handlers import OnCommit, Taker
-
-SLUG = r"^[a-z0-9][a-z0-9-]*$"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +80,8 @@ def _desk(request: Request) -> Desk:
 
 AtDesk: TypeAlias = Annotated[Desk, Depends(_desk)]
 ContactId: TypeAlias = Annotated[UUID, Path(description="The contact's id.")]
-ForceId: TypeAlias = Annotated[str, Field(description="The force's id.", max_length=64, pattern=SLUG)]
-QueueId: TypeAlias = Annotated[str, Path(description="The queue's id.", max_length=128, pattern=SLUG)]
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid")
+ForceId: TypeAlias = Annotated[Slug, Field(description="The force's id.")]
+QueueId: TypeAlias = Annotated[Slug, Path(description="The queue's id.", examples=["bedfordshire-999"])]
 
 
 class ClaimBody(Body):

@@ -12,7 +12,6 @@ from uuid import uuid4
 import httpx
 import pytest
 import pytest_asyncio
-import structlog
 
 from deploy.local.process import free_port
 from libs.events.envelope import Event, Malformed
@@ -20,6 +19,7 @@ from libs.events.log.database import Database
 from libs.events.log.store import load
 from libs.events.types.routing import ContactRouted
 from services.intake import decisions, reference
+from tests.capturing import logged
 from tests.conftest import NewDatabase
 from tests.integration.intake import CALL, CHAT, REPORT, Router, Tokens, a_copy, an_issuer, bearer, ready
 from tests.integration.logs import until
@@ -449,6 +449,7 @@ async def test_staff_speak_for_themselves_alone(intake: httpx.AsyncClient, token
     assert (await intake.post(f"/v1/contacts/{contact}/messages", json=claimed)).status_code == 201
 
 
+CROSSED = {"kind": "polygon", "exterior": [[52, 0], [52.1, 0.1], [52, 0.1], [52.1, 0]]}
 BAD: list[tuple[bytes, int, str | None]] = [
     (b"", 400, None),
     (b"{", 400, None),
@@ -467,6 +468,11 @@ BAD: list[tuple[bytes, int, str | None]] = [
         b'{"line": "101", "locations": [{"of": "caller", "source": "aml", "shape": {"kind": "point", "lat": 191.5}}]}',
         422,
         "/locations/0/shape/lat",
+    ),
+    (
+        json.dumps({"line": "101", "locations": [{"of": "caller", "source": "aml", "shape": CROSSED}]}).encode(),
+        422,
+        "/locations/0/shape",
     ),
     (b'{"line": "999", "words": "' + b"x" * 10_000_000 + b'"}', 413, None),
 ]
@@ -507,13 +513,13 @@ async def test_without_a_token_of_a_gateway_nothing_is_taken(intake: httpx.Async
 
 
 async def test_nothing_personal_is_logged(intake: httpx.AsyncClient) -> None:
-    with structlog.testing.capture_logs() as lines:
+    with logged() as stream:
         contact = await opened(intake, "web")
         await intake.post(f"/v1/contacts/{contact}/messages", json={"text": "planted message"})
         await intake.post("/v1/contacts/web", json={**REPORT, "contactNumber": "planted"})
         await intake.get("/v1/contacts/07700900123")
-    text = repr(lines)
-    assert lines
+    text = stream.getvalue()
+    assert text.count('"event":"request"') == 4
     for secret in ("planted", "Planted", "bicycle", "7700"):
         assert secret not in text
 

@@ -326,7 +326,7 @@ async def test_an_incident_that_is_unknown_or_a_strangers_cannot_be_joined(syste
         (opening(summary=""), "/incident/summary"),
         (opening(location={"kind": "point", "lat": 95, "lon": 0}), "/incident/location/lat"),
         (opening(location={"kind": "polygon", "exterior": [[52, 0], [52, 0.1], [52, 0.2]]}), "/incident/location"),
-        (opening(location={"kind": "circle", "lat": 52, "lon": 0, "radiusM": 150_000}), "/incident/location"),
+        (opening(location={"kind": "circle", "lat": 52, "lon": 0, "radiusM": 150_000}), "/incident/location/radiusM"),
         (ADVICE | {"colour": "blue"}, "/colour"),
     ],
 )

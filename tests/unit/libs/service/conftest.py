@@ -1,13 +1,11 @@
 import io
-import logging
 from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pytest
-import structlog
 
-from libs.service import logs
 from libs.service.access import ACCESS
+from tests import capturing
 from tests.unit.libs.service.issuing import LocalIssuer, issuing
 from tests.unit.libs.service.serving import calling, make_app
 
@@ -35,15 +33,8 @@ async def client(local: LocalIssuer) -> AsyncIterator[httpx.AsyncClient]:
 @pytest.fixture
 def logged() -> Iterator[io.StringIO]:
     """What is logged during the test."""
-    root = logging.getLogger()
-    before = root.handlers, root.level
-    stream = io.StringIO()
-    logs.configure("things", "INFO", stream=stream)
-    structlog.configure(cache_logger_on_first_use=False)
-    yield stream
-    structlog.reset_defaults()
-    logging.captureWarnings(False)
-    root.handlers, root.level = before
+    with capturing.logged() as stream:
+        yield stream
 
 
 @pytest.fixture(autouse=True)

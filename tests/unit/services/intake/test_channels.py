@@ -67,16 +67,20 @@ CHAT = {
 
 def call(**body: Any) -> ContactReceived:
     return telephone.received(
-        TelephoneContact.model_validate_json(json.dumps(body)), gateway="gw-1", reference="2222-2222"
+        TelephoneContact.model_validate_json(json.dumps(body), strict=True), gateway="gw-1", reference="2222-2222"
     )
 
 
 def report(**body: Any) -> ContactReceived:
-    return web.received(WebContact.model_validate_json(json.dumps(body)), gateway="gw-1", reference="2222-2222")
+    return web.received(
+        WebContact.model_validate_json(json.dumps(body), strict=True), gateway="gw-1", reference="2222-2222"
+    )
 
 
 def chat(**body: Any) -> ContactReceived:
-    return online.received(OnlineContact.model_validate_json(json.dumps(body)), gateway="gw-1", reference="2222-2222")
+    return online.received(
+        OnlineContact.model_validate_json(json.dumps(body), strict=True), gateway="gw-1", reference="2222-2222"
+    )
 
 
 def test_a_whole_call_is_taken_member_by_member() -> None:

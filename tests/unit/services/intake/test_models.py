@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import math
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,119 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from libs.events.types import shapes
 from services.intake import models
-from services.intake.models import E164, LocationBody, Name, Slug, Time, Words, postcode_of
+from services.intake.models import E164, LocationBody, Time
 
 HERE = {"lat": 52.0482, "lon": -0.0243}
 
 
-def shape_of(**shape: Any) -> shapes.Shape:
-    text = json.dumps({"of": "caller", "source": "aml", "shape": shape})
-    return LocationBody.model_validate_json(text).located()[1]
-
-
 def read(kind: Any, text: object) -> Any:
     return TypeAdapter(kind).validate_json(json.dumps(text), strict=True)
-
-
-@pytest.mark.parametrize(
-    ("body", "shape"),
-    [
-        ({"kind": "point", **HERE}, shapes.Point(**HERE)),
-        ({"kind": "circle", **HERE, "radiusM": 30}, shapes.Circle(**HERE, radius_m=30)),
-        ({"kind": "circle", **HERE, "radiusM": 0}, shapes.Point(**HERE)),
-        (
-            {"kind": "ellipse", **HERE, "semiMajorM": 900, "semiMinorM": 400.5, "orientationDeg": 30},
-            shapes.Ellipse(**HERE, semi_major_m=900, semi_minor_m=400.5, orientation_deg=30),
-        ),
-        (
-            {
-                "kind": "arc-band",
-                **HERE,
-                "innerRadiusM": 550,
-                "outerRadiusM": 1100,
-                "startAngleDeg": 350,
-                "openingAngleDeg": 120,
-            },
-            shapes.ArcBand(**HERE, inner_radius_m=550, outer_radius_m=1100, start_angle_deg=350, opening_angle_deg=120),
-        ),
-        (
-            {"kind": "polygon", "exterior": [[52, 0], [52.1, 0], [52.1, 0.1]]},
-            shapes.Polygon(exterior=((52, 0), (52.1, 0), (52.1, 0.1))),
-        ),
-        ({"kind": "postcode", "postcode": " sg86na "}, shapes.Postcode(postcode="SG8 6NA")),
-        (
-            {"kind": "civic", "house": "3", "street": "Kneesworth Street", "town": "Royston", "postcode": "SG8 5AB"},
-            shapes.Civic(house="3", street="Kneesworth Street", town="Royston", postcode="SG8 5AB"),
-        ),
-        ({"kind": "civic", "town": "Royston", "postcode": "SG8"}, shapes.Civic(town="Royston", postcode="SG8")),
-    ],
-)
-def test_every_shape_is_taken(body: dict[str, Any], shape: shapes.Shape) -> None:
-    assert shape_of(**body) == shape
-
-
-ELLIPSE = {"kind": "ellipse", **HERE, "semiMajorM": 900, "semiMinorM": 400, "orientationDeg": 30}
-BAND = {"kind": "arc-band", **HERE, "innerRadiusM": 1, "outerRadiusM": 2, "startAngleDeg": 0, "openingAngleDeg": 9}
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        {"kind": "point", "lat": 90.001, "lon": 0},
-        {"kind": "point", "lat": 0, "lon": -180.001},
-        {"kind": "point", "lat": "52", "lon": 0},
-        {"kind": "point", "lat": True, "lon": 0},
-        {"kind": "point", "lat": 52},
-        {"kind": "point", **HERE, "altitude": 3},
-        {"kind": "sphere", **HERE},
-        {**HERE},
-        {"kind": "circle", **HERE, "radiusM": 200_001},
-        {"kind": "circle", **HERE, "radiusM": -1},
-        {"kind": "circle", **HERE, "radius_m": 30},
-        {**ELLIPSE, "semiMinorM": 901},
-        {**ELLIPSE, "semiMinorM": 0},
-        {**ELLIPSE, "orientationDeg": 361},
-        {**BAND, "innerRadiusM": 2},
-        {**BAND, "openingAngleDeg": 0},
-        {**BAND, "openingAngleDeg": 361},
-        {**BAND, "outerRadiusM": 200_001},
-        {"kind": "polygon", "exterior": [[52, 0], [52.1, 0]]},
-        {"kind": "polygon", "exterior": [[52, 0], [52.1, 0], [52, 0], [52.1, 0]]},
-        {"kind": "polygon", "exterior": [[52, 0], [52.1, 0], [52.1, 0.1, 7]]},
-        {"kind": "polygon", "exterior": [[52 + i / 9999, 0] for i in range(1001)]},
-        {"kind": "postcode", "postcode": "SG8"},
-        {"kind": "civic"},
-        {"kind": "civic", "street": "x" * 201},
-    ],
-)
-def test_what_is_no_place_is_refused(body: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError):
-        shape_of(**body)
-
-
-@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
-def test_a_number_that_is_not_finite_is_refused(number: str) -> None:
-    text = '{"of":"caller","source":"aml","shape":{"kind":"point","lat":LAT,"lon":0}}'.replace("LAT", number)
-    with pytest.raises(ValidationError):
-        LocationBody.model_validate_json(text)
-
-
-@given(
-    st.floats(-90, 90),
-    st.floats(-180, 180),
-    st.floats(0, models.MAX_RADIUS_M),
-)
-def test_every_circle_within_the_limits_is_a_circle_or_a_point_with_an_area_nobody_must_divide_by(
-    lat: float, lon: float, radius_m: float
-) -> None:
-    shape = shape_of(kind="circle", lat=lat, lon=lon, radiusM=radius_m)
-    if radius_m < models.MIN_RADIUS_M:
-        assert shape == shapes.Point(lat=lat, lon=lon)
-    else:
-        assert shape == shapes.Circle(lat=lat, lon=lon, radius_m=radius_m)
-        assert math.pi * radius_m**2 > 0
 
 
 def test_a_location_says_what_it_is_of_and_who_says_so() -> None:
@@ -214,25 +108,3 @@ def test_a_time_at_the_edge_of_the_calendar_is_refused_and_breaks_nothing(text: 
 
 def test_a_time_is_kept_in_utc() -> None:
     assert read(Time, "2026-07-01T12:00:00.123456+01:00") == datetime(2026, 7, 1, 11, 0, 0, 123456, tzinfo=UTC)
-
-
-@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=50))
-def test_words_are_taken_as_they_are_but_for_control_characters(text: str) -> None:
-    words, name = read(Words, text), read(Name, text)
-    assert len(words) == len(name) == len(text)
-    assert not any(character in "\x00\x07\x1b\x7f" for character in words)
-    assert "\n" not in name
-    assert all(kept in (given, "\N{REPLACEMENT CHARACTER}") for kept, given in zip(words, text, strict=True))
-
-
-@pytest.mark.parametrize("text", ["Bedfordshire", "bedford shire", "-a", "a-", "a--b", "", "a" * 65, "a\n"])
-def test_what_is_no_force_id_is_refused(text: str) -> None:
-    with pytest.raises(ValidationError):
-        read(Slug, text)
-
-
-@pytest.mark.parametrize(
-    ("text", "postcode"), [("sg86na", "SG8 6NA"), ("EC1A  1BB", "EC1A 1BB"), ("M1 1AE", "M1 1AE"), ("SG8 6N", None)]
-)
-def test_a_postcode_has_one_form(text: str, postcode: str | None) -> None:
-    assert postcode_of(text) == postcode
