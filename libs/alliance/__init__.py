@@ -3,6 +3,6 @@
 `state` is pure. `generations` turns published areas into an atlas. `copy` follows Kafka; import it from there.
 """
 
-from libs.alliance.state import NOTHING_KNOWN, Alliance, evolve
+from libs.alliance.state import NOTHING_KNOWN, Alliance, cannot_wait, evolve
 
-__all__ = ["NOTHING_KNOWN", "Alliance", "evolve"]
+__all__ = ["NOTHING_KNOWN", "Alliance", "cannot_wait", "evolve"]

@@ -28,6 +28,12 @@ if TYPE_CHECKING:
     from libs.places import Atlas
 
 
+def cannot_wait(line: Line | None, channel: Channel, emergency: bool) -> bool:
+    """What is said to be an emergency, what comes on 999, and a call on a line that nobody can name: waiting too long
+    costs more than answering too soon."""
+    return emergency or line == "999" or (channel == "telephone" and line is None)
+
+
 @dataclass(frozen=True)
 class Alliance:
     defined: AllianceDefined | None = None
@@ -83,15 +89,14 @@ class Alliance:
         """The force's queue for a contact; None: it has none, and the alliance's default queue is left.
 
         What cannot wait goes to a queue that takes emergencies, whatever channel or line it came on: a text to 999 as
-        much as a call. A call on a line that nobody can name is taken for a 999 call: waiting too long costs more than
-        answering too soon. Of several queues that would do, the one made for this line and channel comes first, then
-        the more urgent, then by id.
+        much as a call. Of several queues that would do, the one made for this line and channel comes first, then the
+        more urgent, then by id.
         """
         if force is None:
             return None
+        urgent = cannot_wait(line, channel, emergency)
         if channel == "telephone" and line is None:
             line = "999"
-        urgent = emergency or line == "999"
 
         def takes(queue: QueueDefined) -> bool:
             return (urgent and queue.emergency) or (

@@ -8,7 +8,8 @@
     contact was presented to, else the alliance's candidate with the largest share, until a handler confirms.
 4.  No usable place, one outside every area, or one of a force outside the alliance: the force that the contact was
     presented to, until a handler confirms.
-5.  Its queue follows from force, line, channel and emergency; its priority from the queue.
+5.  Its queue follows from force, line, channel and emergency; its priority from the queue, except that what cannot wait
+    comes first in whichever queue it waits.
 6.  What then still has no force or no queue waits in the alliance's default queue, with the reason.
 """
 
@@ -16,11 +17,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from libs.alliance import Alliance
+from libs.alliance import Alliance, cannot_wait
 from libs.events.types.contacts import Line
 from libs.events.types.directory import QueueDefined
 from libs.events.types.routing import Cause, ContactRouted
 from services.router.contact import Heard, Placed
+
+FIRST = 1
+"""The priority of what cannot wait."""
 
 
 class NoDefaultQueue(Exception):
@@ -62,7 +66,7 @@ def decide(heard: Heard, alliance: Alliance, confirmed_owner: str | None = None)
         cause=owner.cause,
         queue=queue.id,
         recipient_uri=queue.uri,
-        priority=queue.priority,
+        priority=FIRST if _cannot_wait(heard, alliance) else queue.priority,
         candidates=place.candidates if place else (),
         border_m=place.border_m if place else None,
         location_id=place.location_id if place else None,
@@ -137,6 +141,10 @@ def line_of(heard: Heard, alliance: Alliance) -> Line | None:
 def queue_of(heard: Heard, alliance: Alliance, force: str | None) -> QueueDefined | None:
     """None: the alliance's default queue is left. What cannot be read is queued as a call that cannot wait."""
     return alliance.queue_for(force, line_of(heard, alliance), heard.channel or "telephone", heard.emergency)
+
+
+def _cannot_wait(heard: Heard, alliance: Alliance) -> bool:
+    return cannot_wait(line_of(heard, alliance), heard.channel or "telephone", heard.emergency)
 
 
 def incident_force(heard: Heard) -> str | None:

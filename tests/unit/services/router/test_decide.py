@@ -114,7 +114,24 @@ def test_what_no_force_can_be_found_for_waits_in_the_default_queue_with_the_reas
 ) -> None:
     decision = decide(heard(fact, caller=place), ALLIANCE)
     assert (decision.owning_force, decision.queue, decision.cause) == (None, "alliance-default", cause)
-    assert (decision.provisional, decision.priority) == (True, 2)
+    assert decision.provisional
+
+
+@pytest.mark.parametrize(
+    ("fact", "priority"),
+    [
+        (received(line="999"), 1),
+        (received("web", emergency=True), 1),
+        (received("online", line="999"), 1),
+        (received(line="101"), 2),
+        (received("web"), 2),
+    ],
+)
+def test_what_cannot_wait_comes_first_in_the_default_queue_where_all_wait_together(
+    fact: ContactReceived, priority: int
+) -> None:
+    decision = decide(heard(fact), ALLIANCE)
+    assert (decision.queue, decision.priority) == ("alliance-default", priority)
 
 
 @pytest.mark.parametrize(("place", "cause"), [(placed(), "outside-areas"), (placed(essex=1.0), "not-in-alliance")])
