@@ -46,10 +46,17 @@ class Topic:
 
     @property
     def settings(self) -> Mapping[str, str]:
+        """Messages bear the broker's time: by their own a clock that is an hour ahead would have them refused."""
+        clock = {"message.timestamp.type": "LogAppendTime"}
         if self.cleanup == "compact":
             lag = {"segment.ms": str(6 * HOUR_MS), "max.compaction.lag.ms": str(12 * HOUR_MS)}
-            return {"cleanup.policy": "compact", **lag}
-        settings = {"cleanup.policy": "delete", "retention.ms": str(self.retention_ms), "retention.bytes": "-1"}
+            return {"cleanup.policy": "compact", **clock, **lag}
+        settings = {
+            "cleanup.policy": "delete",
+            "retention.ms": str(self.retention_ms),
+            "retention.bytes": "-1",
+            **clock,
+        }
         if self.retention_ms > 0:
             settings["segment.ms"] = str(HOUR_MS)  # a closed segment is what retention can remove
         return settings

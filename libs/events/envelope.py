@@ -25,6 +25,7 @@ MAX_EVENT_BYTES = 512 * 1024
 HEADERS_BYTES = 1024
 """What we reserve of that for key and headers, all of which are short."""
 
+_TEXTS = ("ce_type", "ce_source", "ce_subject", "ce_force", "traceparent")
 _encoder = msgspec.json.Encoder()
 
 
@@ -150,7 +151,8 @@ def to_headers(event: Event) -> list[tuple[str, bytes]]:
 def from_message(headers: Sequence[tuple[str, bytes]], value: bytes | None) -> Event:
     """Read a Kafka message back. Unknown headers are tolerated.
 
-    Raises Malformed where a required attribute is missing or is not of its form.
+    Raises Malformed where a required attribute is missing or is not of its form, or the texts are such as no table
+    could hold: with a NUL, or longer than the envelope may be.
     """
     by_name = dict(headers)
     try:
@@ -167,6 +169,9 @@ def from_message(headers: Sequence[tuple[str, bytes]], value: bytes | None) -> E
             raise ValueError("ce_streamversion counts from 1")
         if not (by_name["ce_type"] and by_name["ce_source"] and by_name["ce_subject"]):
             raise ValueError("ce_type, ce_source and ce_subject cannot be empty")
+        texts = b"".join(by_name.get(name) or b"" for name in _TEXTS)
+        if b"\0" in texts or len(texts) > HEADERS_BYTES:
+            raise ValueError("the envelope is too long, or holds a NUL")
         return Event(
             id=UUID(by_name["ce_id"].decode()),
             type=by_name["ce_type"].decode(),

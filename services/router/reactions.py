@@ -56,6 +56,7 @@ class Reactions:
         Raises Unavailable while there is no directory to decide by.
         """
         alliance = self._known_alliance()
+        now = datetime.now(UTC)
         # To what a newer intake may say besides there is nothing to do.
         facts = [(event, event.fact) for event in events if BY_TYPE.get(event.type) in REACTIONS]
         await prepare(fact for _, fact in facts)
@@ -70,7 +71,8 @@ class Reactions:
             heard, contact, made = known.get(subject), contacts[subject], list[Event]()
             expected = contact.version
             for event, fact, places in told[subject]:
-                heard = hear(heard, fact, version=event.version, at=event.time, places=places)
+                # By a clock that is ahead it would wait behind all who come later: it was received by now.
+                heard = hear(heard, fact, version=event.version, at=min(event.time, now), places=places)
                 if heard is None:
                     raise ValueError(f"{event.type} comes before the contact itself")
                 following = REACTIONS[type(fact)](contact, heard, alliance)
@@ -124,13 +126,12 @@ class Reactions:
 
 def _envelope(parked: Parked) -> tuple[str | None, str | None, int, datetime]:
     """Contact, force, version and time of what was parked: from its envelope, or what is left of that."""
-    event = parked.event
+    event, now = parked.event, datetime.now(UTC)
     if event is not None:
-        return event.subject, event.force, event.version, event.time
+        return event.subject, event.force, event.version, min(event.time, now)
     message = parked.message
-    headers = dict(message.headers)
+    force = dict(message.headers).get("ce_force", b"").decode(errors="replace") or None
     try:
-        subject = str(UUID((message.key or b"").decode()))
-        return subject, headers.get("ce_force", b"").decode() or None, 1, datetime.now(UTC)
+        return str(UUID((message.key or b"").decode())), force, 1, now
     except ValueError:
-        return None, None, 1, datetime.now(UTC)
+        return None, force, 1, now

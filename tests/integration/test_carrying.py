@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import asyncpg
+import msgspec
 import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -131,6 +133,19 @@ async def test_a_relay_that_loses_its_connection_goes_on_and_leaves_nothing_out(
             await asyncio.sleep(0.3)
         await until(lambda: _position_is(source, 500))
     assert len({event.id for event in await everything(empty_topics)}) == 500
+
+
+async def test_an_event_of_a_clock_that_is_hours_ahead_is_published_and_blocks_nobody(
+    source: Database, empty_topics: str
+) -> None:
+    ahead, after = an_append(), an_append()
+    events = [msgspec.structs.replace(ahead.events[0], time=datetime.now(UTC) + timedelta(hours=3))]
+    async with running(Relay(source.dsn, bootstrap_servers=empty_topics, source=SOURCE).run()):
+        for append in (Append(ahead.subject, 0, events), after):
+            async with source.transaction() as connection:
+                await store.append(connection, [append])
+        await until(lambda: _position_is(source, 2))
+    assert {event.id for event in await everything(empty_topics)} == {events[0].id, after.events[0].id}
 
 
 async def test_a_reader_applies_each_event_once_and_in_order(target: Database, empty_topics: str) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from secrets import token_hex
 
 import asyncpg
 import pytest_asyncio
+from aiokafka.admin import AIOKafkaAdminClient
 
 from libs.events.envelope import Event, to_headers
 from libs.events.log import kafka
@@ -70,11 +73,7 @@ async def test_a_batch_too_slow_for_one_transaction_is_done_in_parts(target: Dat
 
     await publish(empty_topics, [an_append(count=5) for _ in range(100)])
     async with running(a_reader(target, empty_topics, apply).run()):
-
-        async def all_shown() -> bool:
-            return await count(target) == 500
-
-        await until(all_shown, patience_s=40)
+        await until(lambda: _shows(target, 500), patience_s=40)
 
 
 async def test_one_bad_event_among_many_slow_ones_keeps_nobody_waiting(target: Database, empty_topics: str) -> None:
@@ -90,12 +89,8 @@ async def test_one_bad_event_among_many_slow_ones_keeps_nobody_waiting(target: D
 
     await publish(empty_topics, [*others[:200], poisoned, *others[200:]])
     async with running(a_reader(target, empty_topics, apply).run()):
-
-        async def others_shown() -> bool:
-            return await count(target) == 450
-
-        await until(others_shown, patience_s=40)
-        assert await target.fetchval("SELECT count(*) FROM held") == 1
+        await until(lambda: _shows(target, 450), patience_s=40)
+        assert await _holds(target, 1)
 
 
 async def test_partitions_that_go_to_another_copy_in_the_middle_of_a_batch_stop_nobody(
@@ -118,17 +113,9 @@ async def test_partitions_that_go_to_another_copy_in_the_middle_of_a_batch_stop_
             await until(lambda: second.trouble() != "the reader has not started")
             await asyncio.sleep(6)
             away.set()
-
-            async def all_shown() -> bool:
-                return await count(target) == 120
-
-            await until(all_shown)
+            await until(lambda: _shows(target, 120))
             await publish(empty_topics, [an_append(count=2) for _ in range(60)])
-
-            async def more_shown() -> bool:
-                return await count(target) == 240
-
-            await until(more_shown)
+            await until(lambda: _shows(target, 240))
             assert (first.trouble(), second.trouble()) == (None, None)
 
 
@@ -149,9 +136,69 @@ async def test_one_bad_event_is_counted_once_however_often_its_batch_is_tried(
     await publish(empty_topics, [poisoned, other])
     reader = a_reader(target, empty_topics, apply, park_limit=3)
     async with running(reader.run()):
-
-        async def other_shown() -> bool:
-            return await count(target) == 1
-
-        await until(other_shown)
+        await until(lambda: _shows(target, 1))
         assert reader.trouble() is None
+
+
+async def test_a_dead_letter_topic_that_does_not_answer_keeps_nobody_waiting(
+    target: Database, empty_topics: str
+) -> None:
+    async with _admin(empty_topics) as admin:
+        await admin.delete_topics(["hueandcry.deadletter.router"])
+    poisoned = an_append()
+
+    async def apply(connection: Connection, events: Sequence[Event]) -> Sequence[Append]:
+        if any(event.subject == poisoned.subject for event in events):
+            raise ArithmeticError
+        return await show(connection, events)
+
+    clock = asyncio.get_running_loop()
+    async with running(a_reader(target, empty_topics, apply).run()):
+        await publish(empty_topics, [poisoned])
+        await until(lambda: _holds(target, 1))
+        for number in range(1, 13):
+            began = clock.time()
+            await publish(empty_topics, [an_append()])
+            await until(lambda number=number: _shows(target, number))  # type: ignore[misc]
+            assert clock.time() - began < 3
+
+
+async def test_a_message_that_no_table_could_hold_is_parked_and_stops_nobody(
+    target: Database, empty_topics: str
+) -> None:
+    append = an_append()
+    whole = dict(to_headers(append.events[0]))
+    changes = [
+        {"ce_subject": b"a\0b"},
+        {"ce_subject": token_hex(4_000).encode()},
+        {"ce_source": token_hex(4_000).encode()},
+        {"ce_id": b"none", "x\0y": b""},
+        {"ce_type": b"a\0b"},
+    ]
+    reader = a_reader(target, empty_topics, show)
+    async with running(reader.run()):
+        async with kafka.started(kafka.producer(empty_topics, "test")) as producer:
+            for change in changes:
+                await producer.send_and_wait(TOPIC, b"{}", key=b"x", headers=list((whole | change).items()))
+        await publish(empty_topics, [append])
+        await until(lambda: _shows(target, 1))
+        await until(lambda: _holds(target, len(changes)))
+        assert reader.trouble() is None
+
+
+async def _shows(db: Database, number: int) -> bool:
+    return await count(db) == number
+
+
+async def _holds(db: Database, number: int) -> bool:
+    return bool(await db.fetchval("SELECT count(*) FROM held") == number)
+
+
+@asynccontextmanager
+async def _admin(servers: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    await admin.start()
+    try:
+        yield admin
+    finally:
+        await admin.close()

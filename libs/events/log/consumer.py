@@ -148,18 +148,24 @@ class SharedReader:
         self._not_taken_up = None
         consumer.subscribe(self.topics, listener=_Assignment(self, consumer))
         tended = 0.0
+        # Beside the reading: a dead-letter topic without a leader answers after ten seconds, and contacts would wait.
+        beside = asyncio.create_task(self._look_after_held())
         try:
             async with kafka.started(consumer):
-                while True:
+                while not beside.done():
                     fetched = await self._fetch(consumer)
                     batch = {tp: [*map(inbox.read, records)] for tp, records in fetched.items() if tp in self._next}
                     if batch:
                         await self._apply_until_done(consumer, batch)
                     if time.monotonic() - tended > TEND_S:
-                        await self._tend()
+                        await self._replay_asked_for()
                         tended = time.monotonic()
+                beside.result()
         except OffsetOutOfRangeError as error:
             raise Stopped(f"Kafka no longer has what this reader has not read: {error}") from error
+        finally:
+            beside.cancel()
+            await asyncio.gather(beside, return_exceptions=True)
 
     async def _fetch(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, list[ConsumerRecord]]:
         fetched: dict[TopicPartition, list[ConsumerRecord]] = {}
@@ -381,14 +387,21 @@ class SharedReader:
                 appends += await self._on_park(connection, failure)
         return appends
 
-    async def _tend(self) -> None:
-        """Replay what people asked for, feed the dead letters, watch the gaps."""
+    async def _look_after_held(self) -> None:
+        """Watch the gaps and feed the dead letters, until cancelled."""
+        while True:
+            try:
+                await held.watch(self._database, self.name)
+                await held.feed_dead_letters(self._database, self.name, self._bootstrap_servers)
+            except INTERRUPTIONS as error:
+                log.info("tending_interrupted", reader=self.name, error=type(error).__name__)
+            await asyncio.sleep(TEND_S)
+
+    async def _replay_asked_for(self) -> None:
         try:
             await self._replay()
-            await held.feed_dead_letters(self._database, self.name, self._bootstrap_servers)
-            await held.watch(self._database, self.name)
         except INTERRUPTIONS as error:
-            log.info("tending_interrupted", reader=self.name, error=type(error).__name__)
+            log.info("replay_interrupted", reader=self.name, error=type(error).__name__)
 
     async def _replay(self) -> None:
         for subject in await held.subjects_to_replay(self._database, self.name):

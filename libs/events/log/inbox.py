@@ -55,8 +55,8 @@ class Message:
 
 
 def read(record: ConsumerRecord) -> Message:
-    """The message of a Kafka record, whatever is in it."""
-    headers = tuple((name, value or b"") for name, value in record.headers)
+    """The message of a Kafka record, whatever is in it; a NUL in a header's name, which no table holds, is marked."""
+    headers = tuple((name.replace("\0", "\N{REPLACEMENT CHARACTER}"), value or b"") for name, value in record.headers)
     return _message(record.topic, record.partition, record.offset, record.key, record.value, headers)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Iterator
 
 import asyncpg
@@ -146,9 +147,11 @@ class Relay:
 
 def _batches(producer: AIOKafkaProducer, events: list[Event]) -> Iterator[object]:
     batch = producer.create_batch()
+    now = time.time()
     for event in events:
         message = {
-            "timestamp": int(event.time.timestamp() * 1000),
+            # Not in the future: a broker refuses what is over an hour ahead, and all that follows would wait for it.
+            "timestamp": int(min(event.time.timestamp(), now) * 1000),
             "key": event.subject.encode(),
             "value": event.data,
             "headers": to_headers(event),
