@@ -18,10 +18,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
+import asyncpg
 import structlog
+from asyncpg.pool import PoolConnectionProxy
 
 from libs.events.log import metrics
-from libs.events.log.database import TRANSIENT, Database
+from libs.events.log.database import CONNECT_TIMEOUT_S, TRANSIENT, Database
 from libs.events.log.errors import Unavailable
 from libs.events.log.store import APPENDED, Append, check, outcomes, refusal
 
@@ -57,6 +59,8 @@ class Appender:
         self._names: set[str | tuple[str]] = set()
         """Of what is under way: subjects, and claims' keys as tuples of one."""
         self._sweeper: asyncio.TimerHandle | None = None
+        self._connections: list[PoolConnectionProxy[asyncpg.Record]] = []
+        """Free, and kept between batches: to take one from the pool each time costs as much as ten appends."""
 
     async def append(self, append: Append) -> None:
         """Return when the events are on disk.
@@ -93,11 +97,16 @@ class Appender:
                 self._wake.clear()
                 self._start()
         finally:
-            until = asyncio.get_running_loop().time() + DEADLINE_S
-            while (self._pending or self._under_way) and (left := until - asyncio.get_running_loop().time()) > 0:
-                self._start()
-                if self._under_way:
-                    await asyncio.wait(self._under_way, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            await self._finish()
+            while self._connections:
+                await self._database.pool.release(self._connections.pop())
+
+    async def _finish(self) -> None:
+        until = asyncio.get_running_loop().time() + DEADLINE_S
+        while (self._pending or self._under_way) and (left := until - asyncio.get_running_loop().time()) > 0:
+            self._start()
+            if self._under_way:
+                await asyncio.wait(self._under_way, timeout=left, return_when=asyncio.FIRST_COMPLETED)
 
     def _start(self) -> None:
         """Send on their way as many batches as are worth a lane."""
@@ -143,7 +152,7 @@ class Appender:
 
     async def _commit(self, batch: list[_Pending]) -> None:
         try:
-            results = await outcomes(self._database, [pending.append for pending in batch])
+            results = await self._outcomes([pending.append for pending in batch])
         except Exception as error:
             log.warning("batch_failed", size=len(batch), error=type(error).__name__)
             # Side by side, so that one caller's second try does not make the others late.
@@ -154,6 +163,23 @@ class Appender:
         self._on_commit()
         for (append, future, _), outcome in zip(batch, results, strict=True):
             _answer(append, future, outcome)
+
+    async def _outcomes(self, appends: list[Append]) -> list[int]:
+        pool = self._database.pool
+        while self._connections:
+            connection = self._connections.pop()
+            if not connection.is_closed():
+                break
+            await pool.release(connection)
+        else:
+            connection = await pool.acquire(timeout=CONNECT_TIMEOUT_S)
+        try:
+            results = await outcomes(connection, appends)
+        except BaseException:
+            await pool.release(connection)  # the pool sees whether it is still good for anything
+            raise
+        self._connections.append(connection)
+        return results
 
     async def _settle(self, append: Append, future: asyncio.Future[None]) -> None:
         """Find out what became of an append whose batch failed, and do it if it was not done."""
