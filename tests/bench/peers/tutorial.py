@@ -4,8 +4,8 @@ A SQLAlchemy async session for each request, by a dependency; the body a pydanti
 an ORM object, added and committed; the answer a response model. Made as well as that way allows: uvloop and httptools,
 a pool of connections that is large enough, no refresh after the commit, no access log.
 
-It validates what ours does (the models are ours, read as FastAPI reads bodies: from Python objects, so not strictly),
-and writes one row that holds the same facts. What ours does besides is left out here: tokens, limits, metrics, the
+It validates what ours does (the model is ours, read as FastAPI reads bodies: from Python objects, so not strictly), and
+writes one row that holds the same facts. What ours does besides is left out here: tokens, limits, metrics, the
 log, the stream's version, the claim.
 """
 
@@ -20,50 +20,14 @@ from uuid import UUID
 import msgspec
 import uvicorn
 from fastapi import Depends, FastAPI
-from pydantic import Field
 from sqlalchemy import BigInteger, DateTime, LargeBinary, Text, UniqueConstraint, Uuid
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from uuid_utils.compat import uuid7
 
-from services.intake import models, reference, telephone
+from services.intake import reference, telephone
 from services.intake.answers import PENDING, ContactTaken
-
-
-class Point(models.PointBody, strict=False):
-    pass
-
-
-class Circle(models.CircleBody, strict=False):
-    pass
-
-
-class Ellipse(models.EllipseBody, strict=False):
-    pass
-
-
-class ArcBand(models.ArcBandBody, strict=False):
-    pass
-
-
-class Polygon(models.PolygonBody, strict=False):
-    pass
-
-
-class Postcode(models.PostcodeBody, strict=False):
-    pass
-
-
-class Civic(models.CivicBody, strict=False):
-    pass
-
-
-class Location(models.LocationBody, strict=False):
-    shape: Annotated[Point | Circle | Ellipse | ArcBand | Polygon | Postcode | Civic, Field(discriminator="kind")]
-
-
-class TelephoneContact(telephone.TelephoneContact, strict=False):
-    locations: Annotated[tuple[Location, ...], Field(max_length=models.MAX_LOCATIONS)] = ()
+from services.intake.telephone import TelephoneContact
 
 
 class Base(DeclarativeBase):
