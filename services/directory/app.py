@@ -7,9 +7,8 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from libs.events.log.database import Database
-from libs.events.log.relay import Relay
-from libs.service.run import Background, Health, service_app
+from libs.service.publishing import publishing
+from libs.service.run import Health, service_app
 from services.directory import api
 from services.directory.settings import DirectorySettings
 from services.directory.stored import Picture
@@ -25,21 +24,12 @@ def make_app(settings: DirectorySettings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        database = await Database.connect(settings.database_url, source=settings.source)
-        picture = app.state.picture = Picture(database)
-        relay = Relay(settings.database_url, bootstrap_servers=settings.kafka_bootstrap_servers, source=settings.source)
-        # What is known is answered from memory, whatever else is away.
-        health.add("alliance", picture.trouble)
-        health.add("PostgreSQL", database.trouble, required=False)
-        health.add("publishing", relay.trouble, required=False)
-        background = Background(health)
-        background.start("relay", relay.run)
-        background.start("picture", picture.run)
-        try:
+        async with publishing(app, settings, health, needs_database=False) as (database, _, background):
+            picture = app.state.picture = Picture(database)
+            # What is known is answered from memory, whatever else is away.
+            health.add("alliance", picture.trouble)
+            background.start("picture", picture.run)
             yield
-        finally:
-            await background.stop()
-            await database.close()
 
     return service_app(
         title="Hue and Cry: directory",

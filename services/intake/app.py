@@ -14,12 +14,11 @@ from pydantic import Field
 
 from libs.events.log.appender import Appender
 from libs.events.log.consumer import SharedReader
-from libs.events.log.database import Database
 from libs.events.log.own_reader import OwnReader
-from libs.events.log.relay import Relay
 from libs.events.types import routing
 from libs.service.parked import router as parked
-from libs.service.run import Background, Health, service_app
+from libs.service.publishing import publishing
+from libs.service.run import Health, service_app
 from libs.service.settings import Settings
 from services.intake import decisions
 from services.intake.api import shows, takes
@@ -46,42 +45,32 @@ def make_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        database = await Database.connect(settings.database_url, source=settings.source)
-        kafka = settings.kafka_bootstrap_servers
-        waits = Waits()
-        relay = Relay(settings.database_url, bootstrap_servers=kafka, source=settings.source)
-        appender = Appender(database, on_commit=relay.wake)
-        decided = SharedReader(
-            name=decisions.READER,
-            topics=[routing.TOPIC],
-            apply=decisions.keep,
-            database=database,
-            bootstrap_servers=kafka,
-        )
-        woken = OwnReader(
-            name="intake-waits",
-            topics=[routing.TOPIC],
-            on_event=waits.on_event,
-            bootstrap_servers=kafka,
-            from_start=False,
-        )
-        app.state.database = database
-        app.state.desk = Desk(database, appender, waits)
+        async with publishing(app, settings, health) as (database, relay, background):
+            kafka = settings.kafka_bootstrap_servers
+            waits = Waits()
+            appender = Appender(database, on_commit=relay.wake)
+            decided = SharedReader(
+                name=decisions.READER,
+                topics=[routing.TOPIC],
+                apply=decisions.keep,
+                database=database,
+                bootstrap_servers=kafka,
+            )
+            woken = OwnReader(
+                name="intake-waits",
+                topics=[routing.TOPIC],
+                on_event=waits.on_event,
+                bootstrap_servers=kafka,
+                from_start=False,
+            )
+            app.state.desk = Desk(database, appender, waits)
 
-        health.add("PostgreSQL", database.trouble)
-        health.add("publishing", relay.trouble, required=False)
-        health.add("decisions", decided.trouble, required=False)
-        health.add("waits", woken.trouble, required=False)
-        background = Background(health)
-        background.start("relay", relay.run)
-        background.start("appender", appender.run)
-        background.start("decisions reader", decided.run)
-        background.start("waits reader", woken.run)
-        try:
+            health.add("decisions", decided.trouble, required=False)
+            health.add("waits", woken.trouble, required=False)
+            background.start("appender", appender.run)
+            background.start("decisions reader", decided.run)
+            background.start("waits reader", woken.run)
             yield
-        finally:
-            await background.stop()
-            await database.close()
 
     app = service_app(
         title="Hue and Cry: intake",

@@ -17,9 +17,7 @@ from pydantic import Field
 from libs.alliance.copy import AllianceCopy
 from libs.events.envelope import Event
 from libs.events.log.consumer import SharedReader
-from libs.events.log.database import Database
 from libs.events.log.projection import Projector
-from libs.events.log.relay import Relay
 from libs.events.types import Fact, contacts, routing
 from libs.events.types.contacts import ContactEnded, ContactReceived
 from libs.events.types.routing import (
@@ -31,7 +29,8 @@ from libs.events.types.routing import (
     OwnerConfirmed,
 )
 from libs.service import parked
-from libs.service.run import Background, Health, service_app
+from libs.service.publishing import publishing
+from libs.service.run import Health, service_app
 from libs.service.settings import Settings
 from services.recording import api, contact, owing
 from services.recording.desk import Desk
@@ -72,44 +71,34 @@ def make_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        database = await Database.connect(settings.database_url, source=settings.source)
-        kafka = settings.kafka_bootstrap_servers
-        relay = Relay(settings.database_url, bootstrap_servers=kafka, source=settings.source)
-        alliance = AllianceCopy(name="recording", bootstrap_servers=kafka)
-        arrivals = Arrivals()
+        async with publishing(app, settings, health) as (database, relay, background):
+            kafka = settings.kafka_bootstrap_servers
+            alliance = AllianceCopy(name="recording", bootstrap_servers=kafka)
+            arrivals = Arrivals()
 
-        def committed() -> None:
-            relay.wake()
-            arrivals.announce()
+            def committed() -> None:
+                relay.wake()
+                arrivals.announce()
 
-        reader = SharedReader(
-            name=READER,
-            topics=(contacts.TOPIC, routing.TOPIC),
-            apply=make_apply(REACTIONS, settings.source),
-            database=database,
-            bootstrap_servers=kafka,
-            on_commit=committed,
-        )
-        projector = Projector(PROJECTIONS, database=database, bootstrap_servers=kafka)
-        app.state.database = database
-        app.state.desk = Desk(database, alliance, arrivals, on_commit=relay.wake)
+            reader = SharedReader(
+                name=READER,
+                topics=(contacts.TOPIC, routing.TOPIC),
+                apply=make_apply(REACTIONS, settings.source),
+                database=database,
+                bootstrap_servers=kafka,
+                on_commit=committed,
+            )
+            projector = Projector(PROJECTIONS, database=database, bootstrap_servers=kafka)
+            app.state.desk = Desk(database, alliance, arrivals, on_commit=relay.wake)
 
-        health.add("PostgreSQL", database.trouble)
-        health.add("publishing", relay.trouble, required=False)
-        health.add("contacts", reader.trouble, required=False)
-        health.add("read models", projector.trouble, required=False)
-        health.add("alliance", alliance.trouble, required=False)
-        background = Background(health)
-        background.start("relay", relay.run)
-        background.start("alliance's copy", alliance.run)
-        background.start("contacts reader", reader.run)
-        background.start("read models' readers", projector.run)
-        background.start("count of owed dispositions", partial(owing.measure, database))
-        try:
+            health.add("contacts", reader.trouble, required=False)
+            health.add("read models", projector.trouble, required=False)
+            health.add("alliance", alliance.trouble, required=False)
+            background.start("alliance's copy", alliance.run)
+            background.start("contacts reader", reader.run)
+            background.start("read models' readers", projector.run)
+            background.start("count of owed dispositions", partial(owing.measure, database))
             yield
-        finally:
-            await background.stop()
-            await database.close()
 
     return service_app(
         title="Hue and Cry: recording",

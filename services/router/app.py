@@ -16,12 +16,11 @@ from pydantic import Field
 
 from libs.alliance.copy import AllianceCopy
 from libs.events.log.consumer import SharedReader
-from libs.events.log.database import Database
-from libs.events.log.relay import Relay
 from libs.events.types import contacts
 from libs.places import postcodes
 from libs.service import parked
-from libs.service.run import Background, Health, service_app
+from libs.service.publishing import publishing
+from libs.service.run import Health, service_app
 from libs.service.settings import Settings
 from services.router.api import Desk, router
 from services.router.reactions import Reactions
@@ -46,45 +45,37 @@ def make_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        database = await Database.connect(settings.database_url, source=settings.source)
-        kafka = settings.kafka_bootstrap_servers
-        relay = Relay(settings.database_url, bootstrap_servers=kafka, source=settings.source)
-        directory = AllianceCopy(name="router", bootstrap_servers=kafka)
-        reactions = Reactions(source=settings.source, alliance=lambda: directory.current)
-        reader = SharedReader(
-            name=READER,
-            topics=[contacts.TOPIC],
-            apply=reactions.apply,
-            on_park=reactions.on_park,
-            database=database,
-            bootstrap_servers=kafka,
-            on_commit=relay.wake,
-        )
+        async with publishing(app, settings, health) as (database, relay, background):
+            kafka = settings.kafka_bootstrap_servers
+            directory = AllianceCopy(name="router", bootstrap_servers=kafka)
+            reactions = Reactions(source=settings.source, alliance=lambda: directory.current)
+            reader = SharedReader(
+                name=READER,
+                topics=[contacts.TOPIC],
+                apply=reactions.apply,
+                on_park=reactions.on_park,
+                database=database,
+                bootstrap_servers=kafka,
+                on_commit=relay.wake,
+            )
 
-        async def read_contacts() -> None:
-            await directory.until_ready()
-            await reader.run()
+            async def read_contacts() -> None:
+                await directory.until_ready()
+                await reader.run()
 
-        app.state.database = database
-        app.state.desk = Desk(database, directory, relay.wake)
+            app.state.desk = Desk(database, directory, relay.wake)
 
-        health.add("PostgreSQL", database.trouble)
-        health.add("directory", lambda: None if directory.ready() else directory.trouble())
-        health.add("age of the directory", lambda: _age(directory), required=False)
-        health.add("publishing", relay.trouble, required=False)
-        health.add("reading contacts", reader.trouble, required=False)
-        background = Background(health)
-        background.start("relay", relay.run)
-        background.start("directory copy", directory.run)
-        background.start("contacts reader", read_contacts)
-        # The postcodes at hand before somebody types one: read when first asked for, a letter keeps a contact waiting.
-        preloading = asyncio.create_task(asyncio.to_thread(postcodes.preload))
-        try:
-            yield
-        finally:
-            await preloading
-            await background.stop()
-            await database.close()
+            health.add("directory", lambda: None if directory.ready() else directory.trouble())
+            health.add("age of the directory", lambda: _age(directory), required=False)
+            health.add("reading contacts", reader.trouble, required=False)
+            background.start("directory copy", directory.run)
+            background.start("contacts reader", read_contacts)
+            # At hand before somebody types one: a letter that is read when first asked for keeps a contact waiting.
+            preloading = asyncio.create_task(asyncio.to_thread(postcodes.preload))
+            try:
+                yield
+            finally:
+                await preloading
 
     return service_app(
         title="Hue and Cry: router",
