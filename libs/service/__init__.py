@@ -1,31 +1,31 @@
 """What every service does the same. Its rooms, by what one comes for:
 
 To be a service
-    settings     the environment, or files it names
-    run          the application with everything below around it; start, serve, stop
-    publishing   its database and the relay of its events, from start to stop
-    background   loops beside the requests
-    health       /healthz, /readyz, /metrics
-    migrate      its schema: `python -m libs.service.migrate <service>`
+    settings       the environment, or files it names
+    run            the application with everything below around it; start, serve, stop
+    publishing     its database and the relay of its events, from start to stop
+    background     loops beside the requests
+    health         /healthz, /readyz, /metrics
+    migrate        its schema: `python -m libs.service.migrate <service>`
 To let somebody in
-    access       the one table: operation, roles, scope
-    caller       who calls: subject, roles, forces, site
-    tokens       bearer tokens, verified
-    issuer       the issuer's keys, kept through its outages
+    access         the one table: operation, roles, scope
+    caller         who calls: subject, roles, forces, site
+    tokens         bearer tokens, verified
+    issuer         the issuer's keys, kept through its outages
 To be asked and to answer
-    bodies       the base of every request's and answer's body; words, names, ids
-    shapes       places in a request
-    idempotency  a request that is sent again happens once
-    cursors      where a page ended
-    query        unknown query parameters are refused
-    problem      errors, the whole tree (RFC 9457)
-    refusals     every exception as its problem
-    parked       what readers could not apply: shown, tried again
-    openapi, docs   the documents, and the page that shows them
+    bodies         the base of every request's and answer's body; words, names, ids
+    shapes         places in a request
+    idempotency    a request that is sent again happens once
+    cursors        where a page ended
+    query          unknown query parameters are refused
+    problem        errors, the whole tree (RFC 9457)
+    refusals       every exception as its problem
+    parked         what readers could not apply: shown, tried again
+    openapi, docs  the documents, and the page that shows them
 To withstand and to be watched
-    wire, limits    what a request may be: on the socket, in the application
-    observe      around every request: id, trace, headers, log line, metrics
-    context      the request being served
-    logs         JSON lines without personal data
-    metrics      every metric here, with its meaning
+    wire, limits   what a request may be: on the socket, in the application
+    observe        around every request: id, trace, headers, log line, metrics
+    context        the request being served
+    logs           JSON lines without personal data
+    metrics        every metric here, with its meaning
 """
