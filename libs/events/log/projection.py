@@ -22,6 +22,7 @@ import structlog
 from libs.events.envelope import Event
 from libs.events.log.consumer import SharedReader
 from libs.events.log.database import TRANSIENT, Connection, Database
+from libs.events.log.errors import described
 from libs.events.log.store import Append
 
 log = structlog.get_logger(__name__)
@@ -71,7 +72,11 @@ class Projector:
         """For readiness: why a generation is not filled now, or None."""
         if not self._readers:
             return "no read model has been made yet; run the migrations"
-        troubles = [trouble for reader, _ in self._readers.values() if (trouble := reader.trouble())]
+        troubles = [
+            trouble
+            for reader, task in self._readers.values()
+            if (trouble := f"ended: {_why(task)}" if task.done() else reader.trouble())
+        ]
         return "; ".join(troubles) or None
 
     async def run(self) -> None:
@@ -89,6 +94,10 @@ class Projector:
             await self._follow(set())
 
     async def _follow(self, wanted: set[tuple[str, int]]) -> None:
+        for key, (_, task) in [*self._readers.items()]:
+            if task.done():  # it raised what no reader expects; it begins anew at its checkpoint
+                log.error("projector_reader_ended", name=key[0], generation=key[1], error=_why(task))
+                del self._readers[key]
         for key in wanted - self._readers.keys():
             reader = self._reader(*key)
             self._readers[key] = (reader, asyncio.create_task(reader.run()))
@@ -113,6 +122,11 @@ class Projector:
             database=self._database,
             bootstrap_servers=self._bootstrap_servers,
         )
+
+
+def _why(ended: asyncio.Task[None]) -> str:
+    error = None if ended.cancelled() else ended.exception()
+    return "cancelled" if error is None else described(error)
 
 
 # As the owner --------------------------------------------------------------------------------------------------------
