@@ -148,6 +148,12 @@ class World:
     async def message(self, contact: str, *, emergency: bool = False) -> None:
         await self.say(contact, ContactMessageAdded(message_id=str(uuid7()), sender="caller", emergency=emergency))
 
+    # As the directory -----------------------------------------------------------------------------------------------
+
+    async def say_of_the_alliance(self, entity: str, version: int, fact: Fact) -> None:
+        [event] = events_of([fact], source="/directory", subject=entity, after=version - 1)
+        await self.producer.send_and_wait(fact.TOPIC, event.data, key=entity.encode(), headers=to_headers(event))
+
     # As a handler ---------------------------------------------------------------------------------------------------
 
     def token(
@@ -268,24 +274,26 @@ async def world(database_url: str, servers: str, folder: Path, *, copies: int = 
     database = await Database.connect(database_url, source="/test", max_size=4)
     with issuer(secrets) as issuer_url:
         started = [start_router(database_url, servers, issuer_url, folder) for _ in range(copies)]
+        routers = World(
+            servers,
+            database,
+            [child for child, _ in started],
+            [client for _, client in started],
+            producer,
+            secrets,
+            issuer_url,
+        )
         try:
             for child, client in started:
                 await until_ready(child, client)
-            yield World(
-                servers,
-                database,
-                [child for child, _ in started],
-                [client for _, client in started],
-                producer,
-                secrets,
-                issuer_url,
-            )
+            yield routers
         finally:
-            for child, client in started:
+            for client in routers.clients:
                 await client.aclose()
-                child.stop(10)
+            stopped = [child.stop(10) for child in routers.copies]
             await producer.stop()
             await database.close()
+    assert all(stopped), "a copy did not stop by itself"
 
 
 def is_uuid(text: str) -> bool:

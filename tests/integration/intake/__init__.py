@@ -16,6 +16,7 @@ from deploy.local.issuer import make_token, server
 from deploy.local.process import free_port
 from libs.events.envelope import Event, to_headers
 from libs.events.log import kafka
+from libs.events.log.database import Database
 from libs.events.log.own_reader import OwnReader
 from libs.events.types import contacts, routing
 from libs.events.types.contacts import ContactReceived
@@ -34,6 +35,7 @@ CALL: dict[str, Any] = {
 }
 REPORT: dict[str, Any] = {"words": "my bicycle is gone", "name": "Ada Planted", "category": "theft"}
 CHAT: dict[str, Any] = {"medium": "chat", "handle": "planted99", "words": "hello?"}
+CHANNELS = [("telephone", CALL), ("web", REPORT), ("online", CHAT)]
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ async def a_copy(database_url: str, bootstrap_servers: str, tokens: Tokens) -> A
 
 async def ready(client: httpx.AsyncClient) -> bool:
     """Whether it is ready and nothing is degraded."""
-    return (await client.get("/readyz")).json() == {"status": "ready"}
+    return bool((await client.get("/readyz")).json() == {"status": "ready"})
 
 
 class Router:
@@ -142,3 +144,14 @@ class Router:
                 yield self
         finally:
             await self._producer.stop()
+
+
+async def opened(intake: httpx.AsyncClient, channel: str = "telephone", **change: Any) -> str:
+    answer = await intake.post(f"/v1/contacts/{channel}", json={**dict(CHANNELS)[channel], **change})
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
+
+
+async def count(store: Database) -> int:
+    found: int = await store.fetchval("SELECT count(*) FROM event")
+    return found

@@ -44,6 +44,7 @@ BEDS, CAMBS, HERTS = "bedfordshire", "cambridgeshire", "hertfordshire"
 IN_CAMBS = {"kind": "point", "lat": 52.20, "lon": 0.12}
 IN_HERTS = {"kind": "point", "lat": 51.80, "lon": -0.20}
 ON_THE_BORDER = {"kind": "point", "lat": 52.0, "lon": -0.05}
+ADVICE = {"disposition": "advice"}
 
 
 @dataclass
@@ -286,3 +287,10 @@ async def _ready(client: httpx.AsyncClient) -> bool:
 
 def types_of(events: Iterable[dict[str, Any]]) -> list[str]:
     return [event["type"].removeprefix("uk.hueandcry.").removesuffix(".v1") for event in events]
+
+
+def opening(**incident: object) -> dict[str, object]:
+    return {
+        "disposition": "incident-opened",
+        "incident": {"summary": "a bicycle, gone", "category": "theft", **incident},
+    }
