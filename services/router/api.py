@@ -141,7 +141,7 @@ async def show_queue(
     tags=["queues"],
     response_model=ContactTaken,
     response_description="The contact, in the caller's hands.",
-    responses={204: {"description": "Nobody waits in this queue."}, **responses(404, 422, 503)},
+    responses={204: {"description": "Nobody waits in this queue."}, **responses(404, 409, 422, 503)},
 )
 async def claim_next(
     request: Request,
@@ -153,12 +153,16 @@ async def claim_next(
 ) -> ContactTaken | Response:
     """Take the next contact: the most urgent, then the one that has waited longest. No other handler gets it.
 
-    Under an `Idempotency-Key` it is taken once: sent again, the request is answered with the same contact.
+    Under an `Idempotency-Key` it is taken once: sent again, the request is answered with the same contact, and with 409
+    once that is no longer in the caller's hands.
     """
     await _queue(desk, queue_id, caller)
     taker = Taker(caller.subject, _answering_force(caller, body), caller.site)
     key = await keyed(request, idempotency_key, caller, "claim_next", target=queue_id)
-    taken = await handlers.claim_next(desk.database, queue_id, taker, keyed=key, on_commit=desk.on_commit)
+    try:
+        taken = await handlers.claim_next(desk.database, queue_id, taker, keyed=key, on_commit=desk.on_commit)
+    except handlers.GivenBack:
+        raise Conflicting("What this key took is no longer in your hands: take the next with a new key.") from None
     return Response(status_code=204) if taken is None else ContactTaken.of(taken)
 
 

@@ -24,6 +24,7 @@ from libs.service.run import Health, service_app
 from libs.service.settings import Settings
 from services.router.api import Desk, router
 from services.router.reactions import Reactions
+from services.router.withdrawn import Withdrawn
 
 READER = "router"
 
@@ -59,6 +60,8 @@ def make_app(settings: Settings) -> FastAPI:
                 on_commit=relay.wake,
             )
 
+            withdrawn = Withdrawn(database, lambda: directory.current, on_commit=relay.wake)
+
             async def read_contacts() -> None:
                 await directory.until_ready()
                 await reader.run()
@@ -70,6 +73,7 @@ def make_app(settings: Settings) -> FastAPI:
             health.add("reading contacts", reader.trouble, required=False)
             background.start("directory copy", directory.run)
             background.start("contacts reader", read_contacts)
+            background.start("queues withdrawn", withdrawn.run, required=False)
             # At hand before somebody types one: a letter that is read when first asked for keeps a contact waiting.
             preloading = asyncio.create_task(asyncio.to_thread(postcodes.preload))
             try:

@@ -6,7 +6,7 @@ changes a contact writes the row in the transaction that appends the facts, and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, NamedTuple
 
@@ -81,6 +81,15 @@ SELECT queue, count(*) AS length, min(waiting_since) AS oldest_waiting_since FRO
 
 COUNT_QUEUE = """
 SELECT count(*) AS length, min(waiting_since) AS oldest_waiting_since FROM queue_entry WHERE queue = $1
+"""
+
+# Of queues that should be none: few, whatever waits in the others.
+QUEUES_OTHER_THAN = """
+SELECT DISTINCT queue FROM queue_entry WHERE queue <> ALL ($1::text[])
+"""
+
+FIRST_OF_QUEUE = """
+SELECT contact FROM queue_entry WHERE queue = $1 ORDER BY priority, waiting_since, contact LIMIT 100
 """
 
 # A page of a queue, after the place in it where the last page ended.
@@ -181,6 +190,16 @@ async def take_next(connection: Connection, queue: str) -> str | None:
 
 async def anybody_waits(reader: Reader, queue: str) -> bool:
     return bool(await reader.fetchval(ANYBODY_WAITS, queue))
+
+
+async def queues_other_than(reader: Reader, known: Iterable[str]) -> list[str]:
+    """The queues in which somebody waits, less these."""
+    return [row["queue"] for row in await reader.fetch(QUEUES_OTHER_THAN, list(known))]
+
+
+async def first_of(reader: Reader, queue: str) -> list[str]:
+    """The first hundred contacts of a queue."""
+    return [row["contact"] for row in await reader.fetch(FIRST_OF_QUEUE, queue)]
 
 
 async def lengths(reader: Reader) -> dict[str, Length]:

@@ -44,6 +44,10 @@ class UnknownContact(Exception):
     """No such contact is routed, or none that the caller may know of."""
 
 
+class GivenBack(Exception):
+    """What the key took is no longer in its taker's hands: it waits again, or another handler has it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Taker:
     """Who takes a contact, for whom and where."""
@@ -82,9 +86,9 @@ async def claim_next(
 ) -> Taken | None:
     """Take the next contact of a queue, the most urgent first, then the one that has waited longest. None: it is empty.
 
-    Under the same key the same taker gets the same contact, however often he asks.
+    Under the same key the same taker gets the same contact, however often he asks, as long as it is his.
 
-    Raises IdempotencyMismatch, Unavailable.
+    Raises IdempotencyMismatch, GivenBack, Unavailable.
     """
     if keyed is not None and (before := await _taken_before(database, keyed, taker)) is not None:
         return before
@@ -128,13 +132,15 @@ async def _answer(connection: Connection, subject: str, taker: Taker, keyed: Key
 
 
 async def _taken_before(database: Database, keyed: Keyed, taker: Taker) -> Taken | None:
-    """What this key took before, as it is now. Raises IdempotencyMismatch."""
+    """What this key took before, as it is now. Raises IdempotencyMismatch, GivenBack."""
     held = await holder(database, keyed.claim_key)
     if held is None:
         return None
     subject = keyed.made(*held)
     events = await load(database, subject)
     facts = [entries.fact_of(event) for event in events]
+    if fold(facts).handler != taker.subject:
+        raise GivenBack
     for event, fact in zip(reversed(events), reversed(facts), strict=True):
         if isinstance(fact, ContactAnswered) and fact.handler == taker.subject:
             return Taken(subject, fold(facts), fact, event.time)
@@ -151,7 +157,7 @@ async def release(
 
     Raises UnknownContact, NotAnswered, HeldByAnother.
     """
-    return await _change(
+    return await change(
         database,
         subject,
         lambda contact, _: queue.give_back(
@@ -168,7 +174,7 @@ async def confirm_owner(
     database: Database, subject: str, caller: Caller, *, force: str, alliance: Alliance, on_commit: OnCommit
 ) -> Contact:
     """Say who owns a contact; it moves there if it waits. Raises UnknownContact, UnknownForce."""
-    return await _change(
+    return await change(
         database,
         subject,
         lambda contact, heard: queue.confirm(
@@ -184,7 +190,7 @@ def _seen(contact: Contact, caller: Caller, alliance: Alliance) -> Contact:
     return contact
 
 
-async def _change(
+async def change(
     database: Database, subject: str, decide: Callable[[Contact, Heard], list[Fact]], on_commit: OnCommit
 ) -> Contact:
     """Load, decide, write the row and the facts; again where somebody else was faster."""

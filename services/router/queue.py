@@ -57,6 +57,17 @@ def place(contact: Contact, heard: Heard, alliance: Alliance) -> list[Fact]:
     return [] if contact.decision is not None and _same(contact.decision, decision) else [decision]
 
 
+def place_anew(contact: Contact, heard: Heard, alliance: Alliance) -> list[Fact]:
+    """Where it belongs by now, if it waits in a queue that the directory no longer knows.
+
+    Nothing where the decision was made by more of the directory than `alliance` is.
+    """
+    decision = contact.decision
+    if contact.status != "waiting" or decision is None or decision.queue in alliance.queues:
+        return []
+    return [] if decision.directory_position > alliance.position else place(contact, heard, alliance)
+
+
 def withdraw(contact: Contact, heard: Heard, _alliance: Alliance) -> list[Fact]:
     """The contact ended: abandoned if it waited for an answer, closed if somebody had it.
 

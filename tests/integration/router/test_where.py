@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from uuid_utils.compat import uuid7
 
 from libs.events.envelope import Event, to_headers
 from libs.events.types import contacts
 from libs.events.types.contacts import ContactMessageAdded
+from libs.events.types.directory import EntityWithdrawn, QueueDefined
 from libs.events.types.routing import (
     ContactAbandoned,
     ContactRouted,

@@ -1,5 +1,6 @@
 """What may happen to a contact in a queue: services/router/queue.py."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from libs.events.types import Fact
 from libs.events.types.contacts import ContactEnded, ContactLocated, ContactMessageAdded
+from libs.events.types.directory import EntityWithdrawn
 from libs.events.types.routing import (
     ContactAbandoned,
     ContactAnswered,
@@ -18,9 +20,9 @@ from libs.events.types.routing import (
 )
 from services.router import queue
 from services.router.contact import NEVER_SEEN, Contact, Heard, Placed, evolve, fold, hear
-from services.router.queue import confirm, give_back, place, take, withdraw
+from services.router.queue import confirm, give_back, place, place_anew, take, withdraw
 from services.router.reactions import REACTIONS
-from tests.unit.services.router.given import ALLIANCE, NOON, heard, location, placed, received
+from tests.unit.services.router.given import ALLIANCE, NOON, alliance, heard, location, placed, received
 
 
 def waiting(known: Heard) -> Contact:
@@ -81,6 +83,18 @@ def test_a_contact_given_back_waits_where_it_belongs_by_then() -> None:
     assert (back.status, back.handler) == ("waiting", None)
     assert back.decision is not None
     assert back.decision.waiting_since == NOON
+
+
+def test_a_contact_in_a_queue_that_was_withdrawn_is_placed_anew_by_whoever_knows_as_much_of_the_directory() -> None:
+    known = heard(caller=placed(bedfordshire=1.0))
+    gone = EntityWithdrawn(entity="queue/bedfordshire-999", reason="closed")
+    [anew] = place_anew(waiting(known), known, alliance(gone))
+    assert isinstance(anew, ContactRouted)
+    assert (anew.queue, anew.cause, anew.waiting_since) == ("alliance-default", "no-queue", NOON)
+    assert place_anew(waiting(known), known, ALLIANCE) == [], "its queue is there"
+    assert place_anew(answered(known), known, alliance(gone)) == [], "it does not wait"
+    behind = replace(alliance(gone), position=ALLIANCE.position - 1)
+    assert place_anew(waiting(known), known, behind) == [], "another copy knew more when it decided"
 
 
 def test_a_call_that_ended_while_it_waited_is_abandoned() -> None:
