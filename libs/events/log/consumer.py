@@ -17,9 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import structlog
@@ -27,12 +25,13 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
 
-from libs.events.envelope import Event
-from libs.events.log import held, inbox, kafka, metrics, store
+from libs.events.log import held, inbox, kafka, metrics
 from libs.events.log.database import TRANSIENT, Connection, Database
 from libs.events.log.errors import Conflict, Stopped, described
-from libs.events.log.inbox import Message, Sorted, Stream, StreamKey, Why
-from libs.events.log.store import Append
+from libs.events.log.inbox import Message
+from libs.events.log.taking import AGAIN, Apply, OnPark, Parked, Taker
+
+__all__ = ["Apply", "OnPark", "Parked", "SharedReader"]
 
 log = structlog.get_logger(__name__)
 
@@ -46,25 +45,7 @@ TRIES = 3
 """How often a batch is tried before its failing events are looked for one subject at a time."""
 TEND_S = 1.0
 """How often replays, gaps and dead letters are looked at."""
-PARK_WINDOW_S = 60.0
 INTERRUPTIONS: tuple[type[BaseException], ...] = (*TRANSIENT, *kafka.UNREACHABLE)
-AGAIN: tuple[type[BaseException], ...] = (*TRANSIENT, Conflict)
-"""What the same batch may not meet when it is tried again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Parked:
-    """An event that could not be applied, for `on_park`."""
-
-    message: Message
-    error: str
-
-    @property
-    def event(self) -> Event | None:
-        """None where not even the envelope could be read."""
-        return self.message.event
-
-
 _CHECKPOINT = """
 INSERT INTO checkpoint AS c (reader, topic, partition, topic_id, next_offset) VALUES ($1, $2, $3, $4, 0)
 ON CONFLICT (reader, topic, partition) DO UPDATE SET next_offset = c.next_offset
@@ -79,8 +60,6 @@ RETURNING c.partition
 """
 
 Batch: TypeAlias = dict[TopicPartition, list[Message]]
-Apply: TypeAlias = Callable[[Connection, Sequence[Event]], Awaitable[Sequence[Append]]]
-OnPark: TypeAlias = Callable[[Connection, Parked], Awaitable[Sequence[Append]]]
 
 
 class _Lost(Exception):
@@ -110,16 +89,13 @@ class SharedReader:
     ) -> None:
         self.name = name
         self.topics = tuple(topics)
-        self._apply = apply
+        self._taker = Taker(name, apply, on_park, park_limit)
         self._database = database
         self._bootstrap_servers = bootstrap_servers
-        self._on_park = on_park
-        self._park_limit = park_limit
         self._on_commit = on_commit
         self._next: dict[TopicPartition, int] = {}
         self._most = MAX_RECORDS
         """Messages in one transaction, by how long the last ones took."""
-        self._parked_at: deque[float] = deque()
         self._not_taken_up: Exception | None = None
         self._trouble: str | None = "the reader has not started"
 
@@ -143,7 +119,9 @@ class SharedReader:
                 await asyncio.sleep(0.5)
 
     async def _read(self) -> None:
-        consumer = kafka.consumer(self._bootstrap_servers, self.name, group=self.name)
+        # Of its database too: the copies at a second site, with a database of their own, must hear everything as well.
+        group = f"{self.name}@{self._database.source.strip('/').replace('/', '.')}"
+        consumer = kafka.consumer(self._bootstrap_servers, self.name, group=group)
         self._next.clear()
         self._not_taken_up = None
         consumer.subscribe(self.topics, listener=_Assignment(self, consumer))
@@ -250,9 +228,8 @@ class SharedReader:
         messages = [message for records in batch.values() for message in records]
         async with self._database.transaction() as connection:
             await self._move_checkpoints(connection, batch)
-            streams = await inbox.lock_streams(connection, self.name, (m.stream for m in messages))
-            parked = await self._take(connection, messages, streams, one_by_one=one_by_one)
-        self._parked_at.extend(time.monotonic() for _ in parked)
+            parked = await self._taker.take(connection, messages, one_by_one=one_by_one)
+        self._taker.count(parked)
         for tp, records in batch.items():
             self._next[tp] = records[-1].offset + 1
 
@@ -270,122 +247,6 @@ class SharedReader:
         )
         if len(moved) < len(partitions):
             raise _Lost
-
-    async def _take(
-        self,
-        connection: Connection,
-        messages: Sequence[Message],
-        streams: dict[StreamKey, Stream],
-        *,
-        one_by_one: bool,
-        tries: int = 1,
-    ) -> list[Parked]:
-        """Apply what is new among the messages, remember everything, append last. What was parked, if for the first
-        time."""
-        found = inbox.sort_out(messages, streams, await inbox.applied_ids(connection, messages, streams))
-        if found.forks:
-            fork = found.forks[0]
-            raise Stopped(
-                f"fork: version {fork.message.version} of {fork.message.stream} was applied as {fork.applied} and "
-                "comes again as another event; its source was restored from a backup"
-            )
-        parked = [Parked(m, m.error or "") for m, why in found.hold if why == "parked"]
-        if one_by_one:
-            appends = await self._apply_by_subject(connection, found, streams, parked)
-        else:
-            appends = [*await self._apply(connection, [m.event for m in found.new if m.event])] if found.new else []
-        errors = {id(failure.message): failure.error for failure in parked}
-        await inbox.remember(
-            connection,
-            self.name,
-            streams,
-            applied=found.new,
-            unheld=found.unheld,
-            hold=[(m, why, errors.get(id(m))) for m, why in found.hold],
-            tries=tries,
-        )
-        if tries > 1:
-            parked = []
-        appends += await self._park(connection, parked)
-        await store.append(connection, appends)
-        metrics.APPLIED.labels(self.name).inc(len(found.new))
-        metrics.DUPLICATES.labels(self.name).inc(found.duplicates)
-        return parked
-
-    async def _apply_by_subject(
-        self, connection: Connection, found: Sorted, streams: dict[StreamKey, Stream], parked: list[Parked]
-    ) -> list[Append]:
-        """Each subject by itself: as many of its events as can be applied; the first that cannot is parked, and the
-        rest of that subject stand behind it."""
-        subjects: dict[str, list[Message]] = {}
-        for message in found.new:
-            subjects.setdefault(message.stream[1], []).append(message)
-        appends: list[Append] = []
-        found.new = []
-        for group in subjects.values():
-            good, made, error = await self._apply_longest(connection, group)
-            found.new += group[:good]
-            appends += made
-            for i, message in enumerate(group[good:]):
-                stream = streams[message.stream]
-                why: Why = "behind" if i else "parked"
-                stream.version = min(stream.version, message.version - 1)
-                stream.held[message.version] = (why, message)
-                found.hold.append((message, why))
-            if good < len(group):
-                parked.append(Parked(group[good], error))
-        return appends
-
-    async def _apply_longest(self, connection: Connection, group: Sequence[Message]) -> tuple[int, list[Append], str]:
-        """Apply the longest beginning of the group that can be applied: how many, their appends, the next one's error.
-
-        Found by halves, each try in a savepoint.
-        """
-        good, bad, count = 0, len(group) + 1, len(group)
-        error = ""
-        while good + 1 < bad:
-            savepoint = connection.transaction()
-            await savepoint.start()
-            try:
-                made = [*await self._apply(connection, [m.event for m in group[:count] if m.event])]
-                for append in made:
-                    store.check(append)
-            except AGAIN:
-                raise
-            except Exception as failure:
-                await savepoint.rollback()
-                bad, error = count, described(failure)
-            else:
-                if count + 1 == bad:
-                    await savepoint.commit()
-                    return count, made, error
-                await savepoint.rollback()
-                good = count
-            count = (good + bad) // 2
-        made = [*await self._apply(connection, [m.event for m in group[:good] if m.event])] if good else []
-        return good, made, error
-
-    async def _park(self, connection: Connection, parked: Sequence[Parked]) -> list[Append]:
-        """Say what is parked, stop where it is too much, do the least that must be done."""
-        while self._parked_at and self._parked_at[0] < time.monotonic() - PARK_WINDOW_S:
-            self._parked_at.popleft()
-        count = len(self._parked_at) + len(parked)  # those of this transaction count for good once it commits
-        if parked and self._on_park is None and count > self._park_limit:
-            raise Stopped(f"{count} events could not be applied within a minute")
-        appends: list[Append] = []
-        for failure in parked:
-            metrics.PARKED.labels(self.name).inc()
-            log.error(
-                "event_parked",
-                reader=self.name,
-                topic=failure.message.topic,
-                partition=failure.message.partition,
-                offset=failure.message.offset,
-                type=failure.event.type if failure.event else None,
-            )
-            if self._on_park is not None:
-                appends += await self._on_park(connection, failure)
-        return appends
 
     async def _look_after_held(self) -> None:
         """Watch the gaps and feed the dead letters, until cancelled."""
@@ -408,8 +269,7 @@ class SharedReader:
             try:
                 async with self._database.transaction() as connection:
                     messages, tries = await held.take_back(connection, self.name, subject)
-                    streams = await inbox.lock_streams(connection, self.name, (m.stream for m in messages))
-                    await self._take(connection, messages, streams, one_by_one=True, tries=tries + 1)
+                    await self._taker.take(connection, messages, one_by_one=True, tries=tries + 1)
             except Conflict:
                 continue  # asked for again in a second
             self._on_commit()
