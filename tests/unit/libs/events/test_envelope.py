@@ -32,7 +32,7 @@ CAUSE = UUID("01981c5e-0000-7000-8000-000000000001")
 
 offsets = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 times = st.datetimes(datetime(1970, 1, 2), datetime(2900, 1, 1), timezones=offsets)
-words = st.text(st.characters(codec="utf-8"), min_size=1, max_size=40)
+words = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=40)
 events = st.builds(
     Event,
     id=st.uuids(),
