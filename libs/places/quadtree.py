@@ -15,6 +15,13 @@ MIN_LEAF_M = 125.0
 """A leaf this small is not cut further, however many corners it has."""
 MAX_LEAF_M = 8_192.0
 """So that no piece is much larger than the shapes it is cut with."""
+MAX_ASKED_CORNERS = 128
+"""A polygon that is asked for and has more corners is drawn simpler first."""
+_SIMPLER = (0.001, 0.003, 0.01)
+"""How much simpler it may be drawn, as a share of its extent."""
+_SAMPLES = 64
+"""A side, where no simpler drawing does."""
+_ENOUGH_SAMPLES = 200
 AREAL = (3, 6)
 """Geometry types with an area: polygon, multipolygon."""
 
@@ -63,7 +70,14 @@ class Quadtree:
         return node.filled + inside if node.filled else inside
 
     def areas_within(self, polygon: shapely.Geometry) -> dict[int, float]:
-        """How many square metres of each area lie within the polygon; areas without any are left out."""
+        """How many square metres of each area lie within the polygon; areas without any are left out.
+
+        Takes milliseconds whatever the polygon looks like: a star of a thousand corners, cut exactly, takes seconds.
+        """
+        drawn = _drawn_simpler(polygon)
+        if drawn is None:
+            return self._sampled_within(polygon)
+        polygon = drawn
         shapely.prepare(polygon)
         hits = self._index.query(polygon, predicate="intersects")
         if not len(hits):
@@ -74,6 +88,25 @@ class Quadtree:
         sizes[cut] = shapely.area(shapely.intersection(pieces[cut], polygon))
         shares = np.bincount(self._owner_of[hits], weights=sizes)
         return {owner: float(shares[owner]) for owner in np.flatnonzero(shares).tolist()}
+
+    def _sampled_within(self, polygon: shapely.Geometry) -> dict[int, float]:
+        """The same by sampling: points of a grid, or the corners where that is too wide for what is so thin."""
+        west, south, east, north = shapely.bounds(polygon)
+        eastings, northings = (
+            axis.ravel() for axis in np.meshgrid(np.linspace(west, east, _SAMPLES), np.linspace(south, north, _SAMPLES))
+        )
+        shapely.prepare(polygon)
+        inside = shapely.contains_xy(polygon, eastings, northings)
+        points = np.column_stack([eastings[inside], northings[inside]])
+        if len(points) < _ENOUGH_SAMPLES:
+            points = shapely.get_coordinates(polygon)[: _SAMPLES * _SAMPLES]
+        each = float(shapely.area(polygon)) / len(points)
+        found: dict[int, float] = {}
+        for easting, northing in points.tolist():
+            owners = self.owners(easting, northing)
+            for owner in owners:
+                found[owner] = found.get(owner, 0.0) + each / len(owners)
+        return found
 
     def _cut(self, west: float, south: float, side: float, areas: list[tuple[int, shapely.Geometry]]) -> Node:
         if not areas:
@@ -106,6 +139,18 @@ class Quadtree:
         for owner, piece in pieces:
             self._owners.append(owner)
             self._pieces.append(piece)
+
+
+def _drawn_simpler(polygon: shapely.Geometry) -> shapely.Geometry | None:
+    """The polygon, or one with fewer corners that differs from it by a hundredth of its extent at most; None: none."""
+    if shapely.get_num_coordinates(polygon) <= MAX_ASKED_CORNERS:
+        return polygon
+    west, south, east, north = shapely.bounds(polygon)
+    for share in _SIMPLER:
+        simpler = shapely.simplify(polygon, share * max(east - west, north - south))
+        if shapely.get_num_coordinates(simpler) <= MAX_ASKED_CORNERS:
+            return simpler
+    return None
 
 
 def _clipped(

@@ -1,4 +1,5 @@
 import math
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -11,6 +12,7 @@ from libs.events.types.shapes import ArcBand, Circle, Civic, Ellipse, Point, Pol
 from libs.places import Atlas, UnusableShape
 from libs.places.grid import to_wgs84
 from libs.places.quadtree import Quadtree
+from services.directory.areas import load_areas
 
 WEST = shapely.box(500_000, 200_000, 510_000, 220_000)
 EAST = shapely.box(510_000, 200_000, 520_000, 220_000)
@@ -42,7 +44,7 @@ def test_a_point_well_inside_is_one_forces(atlas: Atlas) -> None:
     assert located is not None
     assert forces(located) == ["west"]
     assert located.candidates[0].share == 1.0
-    assert located.border_m == pytest.approx(5_000.0, abs=0.1)
+    assert located.border_m == pytest.approx(5_000.0, abs=0.05)
     assert (located.too_close, located.outside) == (False, False)
 
 
@@ -293,3 +295,43 @@ def test_it_answers_alike_from_every_thread(atlas: Atlas) -> None:
     with ThreadPoolExecutor(8) as threads:
         together = list(threads.map(lambda place: fresh.locate_grid(*place), places))
     assert together == alone
+
+
+def spikes(easting: float, northing: float, reach_m: float, corners: int) -> tuple[Polygon, shapely.Polygon]:
+    """As a location and on the grid: half of its corners far out, half near the centre."""
+    turns = np.linspace(0.0, 2.0 * math.pi, corners, endpoint=False)
+    reaches = np.where(np.arange(corners) % 2, reach_m, 0.2 * reach_m)
+    drawn = np.column_stack([easting + reaches * np.cos(turns), northing + reaches * np.sin(turns)])
+    return Polygon(exterior=tuple(to_wgs84(*corner) for corner in drawn.tolist())), shapely.Polygon(drawn)
+
+
+@pytest.mark.parametrize(("easting", "grown_m"), [(507_000.0, 0.0), (509_990.0, 100.0)])
+def test_a_star_of_a_thousand_corners_has_its_shares_nearly(atlas: Atlas, easting: float, grown_m: float) -> None:
+    shape, drawn = spikes(easting, 215_000.0, 9_000.0, 1_000)
+    drawn = drawn.buffer(grown_m)
+    located = atlas.locate(shape)
+    assert located is not None
+    for candidate in located.candidates:
+        area = {"west": WEST, "east": EAST, "north": NORTH}[candidate.force]
+        assert candidate.share == pytest.approx(shapely.intersection(area, drawn).area / drawn.area, abs=0.05)
+    assert len(located.candidates) == 3
+
+
+def test_what_is_too_thin_to_be_sampled_is_told_by_its_corners(atlas: Atlas) -> None:
+    """A corridor along a winding path: hardly any point of a grid lies in it, and no simpler drawing keeps to it."""
+    ups = [(502_000.0 + 5_000.0 * (i % 2) + i, 201_000.0 + 60.0 * i) for i in range(200)]
+    corridor = shapely.LineString(ups).buffer(2.0, cap_style="flat", join_style="mitre")
+    exterior = tuple(to_wgs84(*corner) for corner in corridor.exterior.coords)
+    located = atlas.locate(Polygon(exterior=exterior))
+    assert located is not None
+    assert forces(located) == ["west"]
+
+
+def test_no_shape_keeps_everybody_waiting() -> None:
+    """A star that reaches over half of the country, on the areas as they are shipped: it took eight seconds."""
+    shipped = load_areas()
+    atlas = Atlas.build(shipped.generation, shipped.accuracy_m, shipped.areas)
+    shape, _ = spikes(500_000.0, 260_000.0, 150_000.0, 1_000)
+    began = time.perf_counter()
+    assert atlas.locate(shape) is not None
+    assert time.perf_counter() - began < 1.5
