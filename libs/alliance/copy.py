@@ -45,6 +45,7 @@ class AllianceCopy:
         self._changed = asyncio.Event()
         self._reread = asyncio.Event()
         self._became_ready = asyncio.Event()
+        self._knew_queues = asyncio.Event()
         self._directory = self._reader("directory", TOPIC)
 
     @property
@@ -57,8 +58,22 @@ class AllianceCopy:
         alliance = self.current
         return alliance is not None and alliance.default_queue is not None and alliance.atlas is not None
 
+    def knows_queues(self) -> bool:
+        """True from when no contact need be left out: without boundaries it goes where it was presented."""
+        alliance = self.current
+        return alliance is not None and alliance.default_queue is not None
+
     async def until_ready(self) -> None:
         await self._became_ready.wait()
+
+    async def until_usable(self, patience_s: float) -> None:
+        """Return when it is ready, or has known the queues for so long and the boundaries still are not there."""
+        await self._knew_queues.wait()
+        try:
+            async with asyncio.timeout(patience_s):
+                await self.until_ready()
+        except TimeoutError:
+            log.error("used_without_boundaries", reader=self._name, trouble=self.trouble())
 
     def age_s(self) -> float:
         """Seconds since this copy last knew that it had all of the directory. Infinite before the first time."""
@@ -147,6 +162,8 @@ class AllianceCopy:
         while True:
             await self._changed.wait()
             self._changed.clear()
+            if self.knows_queues():
+                self._knew_queues.set()
             announced = self._alliance.boundaries
             if self._whole and announced is not None and announced not in (self._in_use, self._unreadable):
                 missing = self._shelf.missing(announced)

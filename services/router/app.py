@@ -1,8 +1,9 @@
 """The router's wiring: what there is, how it is joined, what it needs to be ready.
 
 Ready means that handlers are served and decisions can be made: PostgreSQL answers, and this copy of the router has read
-a whole directory. It consumes nothing before that. With Kafka or the directory away it goes on with what it has; what
-waits to be read or published, and how old the copy of the directory is, is shown as degraded.
+a whole directory; where only the boundaries do not come, it does without them after a while. It consumes nothing before
+that. With Kafka or the directory away it goes on with what it has; what waits to be read or published, and how old the
+copy of the directory is, is shown as degraded.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ from services.router.reactions import Reactions
 from services.router.withdrawn import Withdrawn
 
 READER = "router"
+WITHOUT_BOUNDARIES_S = 30.0
+"""How long a router that starts and knows the queues waits for boundaries that do not come. Then contacts go where they
+were presented, provisionally: a piece of geometry that is lost must not keep them from everybody."""
 
 DESCRIPTION = """
 Decides which force owns a contact and in which queue it waits, and keeps the queues.
@@ -62,13 +66,16 @@ def make_app(settings: Settings) -> FastAPI:
 
             withdrawn = Withdrawn(database, lambda: directory.current, on_commit=relay.wake)
 
+            usable = asyncio.Event()
+
             async def read_contacts() -> None:
-                await directory.until_ready()
+                await directory.until_usable(WITHOUT_BOUNDARIES_S)
+                usable.set()
                 await reader.run()
 
             app.state.desk = Desk(database, directory, relay.wake)
 
-            health.add("directory", lambda: None if directory.ready() else directory.trouble())
+            health.add("directory", lambda: _lacks(directory, usable))
             health.add("age of the directory", lambda: _age(directory), required=False)
             health.add("reading contacts", reader.trouble, required=False)
             background.start("directory copy", directory.run)
@@ -89,6 +96,12 @@ def make_app(settings: Settings) -> FastAPI:
         routers=[router, parked.router],
         health=health,
     )
+
+
+def _lacks(directory: AllianceCopy, usable: asyncio.Event) -> str | None:
+    """What decisions cannot be made without."""
+    ready = directory.ready() or (usable.is_set() and directory.knows_queues())
+    return None if ready else directory.trouble()
 
 
 def _age(directory: AllianceCopy) -> str | None:

@@ -103,6 +103,8 @@ async def test_a_copy_is_ready_when_the_first_generation_is_whole_and_not_before
             assert not copy.ready()
             assert generation_of(copy) is None
             assert "1 of their pieces are missing" in (copy.trouble() or "")
+            await asyncio.wait_for(copy.until_usable(0.5), 5)
+            assert copy.knows_queues(), "contacts can be taken to where they were presented"
             await directory.say(FIRST_CHUNKS["south"])
             await asyncio.wait_for(copy.until_ready(), 10)
             assert copy.ready()
