@@ -39,7 +39,7 @@ class Rule:
 
 _OF_THEIRS = (
     "A gateway: what it brought itself. Everybody else: what was presented to, or is owned by, a force of theirs; what "
-    "neither is known of, with the claim `alliance`."
+    "neither is known of, and what the owner has no queue for, with the claim `alliance`."
 )
 _NOTHING_PERSONAL = "Whatever the token's forces: it is the alliance's, and nothing in it is personal."
 _QUEUES = "Queues of the token's forces; the alliance's own with the claim `alliance`."
@@ -48,7 +48,8 @@ _ROUTED = (
     "alliance's own queues with the claim `alliance`."
 )
 _RECORDED = (
-    "Contacts owned by, presented to or answered by a force of theirs; those nobody owns yet with the claim `alliance`."
+    "Contacts owned by, presented to or answered by a force of theirs; those nobody owns yet, or "
+    "whose owner has no queue for them, with the claim `alliance`."
 )
 _INCIDENTS = (
     "Incidents that a force of theirs owns, or whose contacts one of theirs owned; those nobody owns yet with the "

@@ -162,7 +162,8 @@ class Desk:
         """Raises NotFound where there is no such contact, or none that the caller may see.
 
         A gateway sees what it brought; everybody else what was presented to, or is owned by, a force of theirs, and
-        what neither is known of, if they may see what is the alliance's.
+        what neither is known of, if they may see what is the alliance's; so too what waits in the alliance's own queue
+        because its owner has none for it: they take it from there.
         """
         contact = contact_of(await load(self._database, await self._id_of(contact_id)))
         if contact is None:
@@ -175,6 +176,8 @@ class Desk:
         if presented is not None and caller.sees(presented):
             return contact
         decision = await latest_decision(self._database, contact.id)
+        if decision is not None and decision.routed.cause == "no-queue" and caller.alliance:
+            return contact
         if not caller.sees(decision.routed.owning_force if decision else presented):
             raise NotFound
         return contact

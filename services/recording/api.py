@@ -20,7 +20,7 @@ from libs.service.idempotency import IdempotencyKey, keyed
 from libs.service.problem import NotFound, responses
 from services.recording import contact_table
 from services.recording.audit import history_of
-from services.recording.contact_table import START, After, Scope
+from services.recording.contact_table import START, After
 from services.recording.desk import Desk
 from services.recording.disposition import Outcome
 from services.recording.incident_list import NEWEST, page_of_incidents
@@ -86,7 +86,8 @@ async def list_owing_contacts(
     cursor: CursorQuery = None,
 ) -> OwingPage:
     """Contacts without a disposition, and how many there are: those that ended first, then oldest first."""
-    scope, database = scope_of(caller), _desk(request).database
+    desk = _desk(request)
+    scope, database = desk.scope_of(caller), desk.database
     after = START if cursor is None else cursors.read(cursor, After, parameter="cursor")
     contacts = await contact_table.owing(database, scope, force, after, limit + 1)
     counts = await contact_table.count_owing(database, scope, force)
@@ -113,7 +114,7 @@ async def list_incidents(
     """
     before = NEWEST if cursor is None else cursors.read(cursor, Before, parameter="cursor").id
     incidents = await page_of_incidents(
-        _desk(request).database, scope_of(caller), force=force, before=before, limit=limit + 1
+        _desk(request).database, _desk(request).scope_of(caller), force=force, before=before, limit=limit + 1
     )
     page = incidents[:limit]
     return IncidentPage(
@@ -152,16 +153,12 @@ async def show_audit(
     """
     database = _desk(request).database
     known = await contact_table.read(database, contact)
-    if known is None or not _sees_any(caller, known.forces):
+    if known is None or not _desk(request).sees(caller, known):
         raise NotFound
     entries, complete = await history_of(database, str(contact))
     return AuditView(
         contact=contact, complete=complete, events=[AuditEntryView.model_validate(entry) for entry in entries]
     )
-
-
-def scope_of(caller: Caller) -> Scope:
-    return Scope(tuple(sorted(caller.forces)), caller.alliance)
 
 
 def _sees_any(caller: Caller, forces: Iterable[str | None]) -> bool:

@@ -43,20 +43,20 @@ _FORCES_OF_INCIDENT = "SELECT DISTINCT owning_force FROM contact WHERE incident 
 
 _VISIBLE = """(
     owning_force = ANY ($1) OR presented_force = ANY ($1) OR answering_force = ANY ($1)
-    OR ($2 AND owning_force IS NULL)
+    OR ($2 AND (owning_force IS NULL OR queue = $3))
 )"""
 _OWING = f"""
 SELECT {_COLUMNS} FROM contact
 WHERE disposition IS NULL AND {_VISIBLE}
-  AND ($3::text IS NULL OR owning_force = $3)
-  AND ((ended_at IS NULL), received_at, id) > ($4::boolean, $5::timestamptz, $6::uuid)
+  AND ($4::text IS NULL OR owning_force = $4)
+  AND ((ended_at IS NULL), received_at, id) > ($5::boolean, $6::timestamptz, $7::uuid)
 ORDER BY (ended_at IS NULL), received_at, id
-LIMIT $7
+LIMIT $8
 """  # index contact_owing
 _COUNT_OWING = f"""
 SELECT owning_force, count(*) FILTER (WHERE ended_at IS NULL), count(*) FILTER (WHERE ended_at IS NOT NULL)
 FROM contact
-WHERE disposition IS NULL AND {_VISIBLE} AND ($3::text IS NULL OR owning_force = $3)
+WHERE disposition IS NULL AND {_VISIBLE} AND ($4::text IS NULL OR owning_force = $4)
 GROUP BY owning_force ORDER BY owning_force
 """  # index contact_owing
 _COUNT_ALL_OWING = """
@@ -76,6 +76,8 @@ class Scope(NamedTuple):
     forces: tuple[str, ...]
     alliance: bool
     """Also those that are the alliance's, because nobody knows whose they are."""
+    default_queue: str | None
+    """The alliance's own, where what its owner has no queue for waits: the alliance's, too. None: not known."""
 
 
 class After(NamedTuple):
@@ -145,8 +147,8 @@ async def count_all_owing(database: Database) -> list[Owing]:
     return [Owing(*row) for row in await database.fetch(_COUNT_ALL_OWING)]
 
 
-def _scoped(scope: Scope) -> tuple[list[str], bool]:
-    return list(scope.forces), scope.alliance
+def _scoped(scope: Scope) -> tuple[list[str], bool, str | None]:
+    return list(scope.forces), scope.alliance, scope.default_queue
 
 
 async def keep_reports(connection: Connection, received: dict[UUID, bytes]) -> None:

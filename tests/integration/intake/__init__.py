@@ -20,7 +20,7 @@ from libs.events.log.database import Database
 from libs.events.log.own_reader import OwnReader
 from libs.events.types import contacts, routing
 from libs.events.types.contacts import ContactReceived
-from libs.events.types.routing import Candidate, ContactRouted
+from libs.events.types.routing import Candidate, Cause, ContactRouted
 from services.intake.app import IntakeSettings, make_app
 from tests.integration.logs import running, until
 
@@ -108,10 +108,12 @@ class Router:
         if isinstance(fact, ContactReceived) and (fact.call_id or "").startswith("route"):
             self._todo.append(event)
 
-    async def publish(self, contact: str, *, version: int = 1, owner: str | None = "cambridgeshire") -> None:
+    async def publish(
+        self, contact: str, *, version: int = 1, owner: str | None = "cambridgeshire", cause: Cause | None = None
+    ) -> None:
         fact = ContactRouted(
             owning_force=owner,
-            cause="location" if owner else "no-location-no-presented-force",
+            cause=cause or ("location" if owner else "no-location-no-presented-force"),
             queue=f"{owner or 'alliance'}-999",
             recipient_uri=f"sip:{owner or 'alliance'}-999@example.org",
             priority=1,

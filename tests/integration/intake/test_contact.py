@@ -121,6 +121,23 @@ async def test_a_contact_of_no_known_force_is_the_alliances(intake: httpx.AsyncC
         assert (await intake.get(f"/v1/contacts/{contact}", headers=headers)).status_code == expected
 
 
+async def test_what_its_owner_has_no_queue_for_is_shown_to_who_takes_it_from_the_alliances(
+    intake: httpx.AsyncClient, tokens: Tokens, router: Router
+) -> None:
+    contact = await opened(intake, "web")
+    await router.publish(contact, owner="essex", cause="no-queue")
+
+    async def status(headers: dict[str, str]) -> int:
+        return (await intake.get(f"/v1/contacts/{contact}", headers=headers)).status_code
+
+    async def owner_sees() -> bool:
+        return await status(tokens.handler("essex")) == 200
+
+    await until(owner_sees)
+    assert await status(tokens.handler("bedfordshire", alliance=True)) == 200
+    assert await status(tokens.handler("bedfordshire")) == 404
+
+
 async def test_a_gateway_is_shown_what_it_brought_without_what_identifies_a_person(intake: httpx.AsyncClient) -> None:
     contact = await opened(intake)
     await intake.post(f"/v1/contacts/{contact}/messages", json={"text": "planted message"})

@@ -98,10 +98,9 @@ class Contact:
         return self._say(ContactEnded(reason="caller-ended", ended_at=datetime.now(UTC)), "/intake", None)
 
     def routed(self, owner: str | None = CAMBS, **members: Any) -> Event:
-        members = {"cause": "location", **members}
+        members = {"cause": "location", "queue": f"{owner or 'alliance'}-999", **members}
         fact = ContactRouted(
             owning_force=owner,
-            queue=f"{owner or 'alliance'}-999",
             recipient_uri="sip:queue@example.test",
             priority=1,
             contact_version=1,

@@ -49,6 +49,25 @@ async def test_a_contact_without_a_disposition_is_counted_and_listed_ended_ones_
     await until(measured)
 
 
+async def test_what_its_owner_has_no_queue_for_is_owed_by_the_alliance_too(system: System) -> None:
+    """A handler confirmed a force outside the alliance, whose people nobody here is: somebody must see it all the
+    same."""
+    call = Contact()
+    await system.publish(call.received(), call.routed("essex", cause="no-queue", queue="alliance-default"))
+    listing = {"disposition": "none", "force": "essex"}
+
+    async def owed() -> bool:
+        page = await system.get("/v1/contacts", system.caller("supervisor", BEDS, alliance=True), **listing)
+        return [contact["id"] for contact in page["contacts"]] == [call.id]
+
+    await until(owed)
+    assert (await system.get("/v1/contacts", system.caller("supervisor", BEDS), **listing))["contacts"] == []
+    stranger = await system.dispose(call, ADVICE, system.caller("supervisor", BEDS))
+    assert stranger.status_code == 404
+    disposed = await system.dispose(call, ADVICE, system.caller("supervisor", BEDS, alliance=True))
+    assert disposed.status_code == 201
+
+
 async def test_a_contact_whose_own_facts_cannot_be_read_is_still_owed(system: System) -> None:
     force = "unread-force"
     call = Contact()
