@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -161,7 +162,7 @@ def test_what_does_not_come_over_a_line_names_none(medium: str) -> None:
 def test_what_identifies_a_person_stands_under_personal_and_nowhere_else(take: Any, body: dict[str, Any]) -> None:
     data = json.loads(Event.of(take(**body), source="/intake", subject="c", version=1).data)
     personal = json.dumps(data.pop("personal"))
-    rest = json.dumps(data)
+    rest = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "", json.dumps(data))  # an id may hold "ada" by chance
     for secret in ("Ada", "ada", "7700900", "52.1", "SG8", body["words"], body["safeContact"]):
         assert secret not in rest
     assert body["words"] in personal
