@@ -27,7 +27,8 @@ from tests.bench.parts import ROOT, Parts, issuer, kafka, process
 CONNECTIONS = 128
 BODIES = 1000
 TRIAL_S = 2.5
-FIRST_BISECTIONS, BISECTIONS = 4, 3
+BISECTIONS = 4
+CLOSED_S = 1.5
 LATENCY_S = 4.0
 SUSTAINED_S = 0.1
 WARM_UP_S = 2.0
@@ -58,15 +59,12 @@ class Contestant:
         return outcome
 
     def find_peak(self) -> float:
-        """The highest sustained rate, by bisection around the last one found."""
-        if self.peak:
-            low, high, steps = self.peak * 0.85, self.peak * 1.15, BISECTIONS
-        else:
-            closed = self.trial(None, TRIAL_S)
-            around = closed.answered / closed.seconds
-            low, high, steps = around * 0.7, around * 1.2, FIRST_BISECTIONS
+        """The highest sustained rate, found anew in each run: a bad one must not bind those after it."""
+        closed = self.trial(None, CLOSED_S)
+        around = closed.answered / closed.seconds
+        low, high = around * 0.7, around * 1.2
         sustained = 0.0
-        for _ in range(steps):
+        for _ in range(BISECTIONS):
             rate = (low + high) / 2
             if self.trial(rate, TRIAL_S).over_s <= SUSTAINED_S:
                 low = sustained = rate
