@@ -20,7 +20,7 @@ from tests.integration.logs import until
 from tests.places import BANDS, SHARED, Place, band, real_places, shipped_places
 from tests.system import System, system
 
-COUNT = 1500
+COUNT = 1100
 """Places an alliance."""
 RIGHT = 0.998
 """Of all; what the shipped areas must reach."""
