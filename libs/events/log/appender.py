@@ -14,6 +14,7 @@ claims its streams. Appends to one stream, or with one claim, are never on their
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
@@ -99,7 +100,7 @@ class Appender:
         finally:
             await self._finish()
             while self._connections:
-                await self._database.pool.release(self._connections.pop())
+                await _release(self._database.pool, self._connections.pop())
 
     async def _finish(self) -> None:
         until = asyncio.get_running_loop().time() + DEADLINE_S
@@ -170,13 +171,15 @@ class Appender:
             connection = self._connections.pop()
             if not connection.is_closed():
                 break
-            await pool.release(connection)
+            await _release(pool, connection)
         else:
             connection = await pool.acquire(timeout=CONNECT_TIMEOUT_S)
         try:
             results = await outcomes(connection, appends)
-        except BaseException:
-            await pool.release(connection)  # the pool sees whether it is still good for anything
+        except BaseException as error:
+            if isinstance(error, TimeoutError):
+                await self._database.give_up(pool)
+            await _release(pool, connection)  # the pool sees whether it is still good for anything
             raise
         self._connections.append(connection)
         return results
@@ -205,6 +208,11 @@ class Appender:
             "SELECT id FROM event WHERE subject = $1 AND version = $2", first.subject, first.version
         )
         return bool(stored == first.id)
+
+
+async def _release(pool: asyncpg.Pool[asyncpg.Record], connection: PoolConnectionProxy[asyncpg.Record]) -> None:
+    with contextlib.suppress(asyncpg.InterfaceError):  # it came from a pool that was given up since
+        await pool.release(connection)
 
 
 def _answer(append: Append, future: asyncio.Future[None], outcome: int) -> None:

@@ -27,7 +27,8 @@ LIMITS = {
     "timezone": "UTC",
     "jit": "off",
 }
-COMMAND_TIMEOUT_S = 10.0
+COMMAND_TIMEOUT_S = 4.0
+"""The server ends a transaction after two: no answer by now means that there is nobody at the other end."""
 CONNECT_TIMEOUT_S = 3.0
 
 UNREACHABLE: tuple[type[BaseException], ...] = (
@@ -79,16 +80,28 @@ class Database:
     async def connect(cls, dsn: str, *, source: str, max_size: int = 10) -> Database:
         """Make the pool. Connects when first used, so a server that is down does not keep a service from starting."""
         database = cls(dsn, source=source, max_size=max_size)
-        database._pool = await asyncpg.create_pool(
-            dsn,
+        database._pool = await database._new_pool()
+        return database
+
+    async def _new_pool(self) -> asyncpg.Pool[asyncpg.Record]:
+        return await asyncpg.create_pool(
+            self.dsn,
             min_size=0,
-            max_size=max_size,
+            max_size=self._max_size,
             timeout=CONNECT_TIMEOUT_S,
             command_timeout=COMMAND_TIMEOUT_S,
             server_settings=LIMITS,
             reset=_nothing_to_reset,
         )
-        return database
+
+    async def give_up(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
+        """Let go of every connection of a pool at once: one of them had no answer in time, and a link that was cut
+        without a word was cut for all of them. Found out one by one, that would take minutes."""
+        if self._pool is pool:
+            fresh = await self._new_pool()
+            if self._pool is pool:
+                self._pool = fresh
+                pool.terminate()
 
     async def close(self) -> None:
         """Close every connection; what runs has two seconds to end."""
@@ -107,9 +120,14 @@ class Database:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection for one caller."""
+        pool = self.pool
         try:
-            async with self.pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection:
-                yield connection
+            async with pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection:
+                try:
+                    yield connection
+                except TimeoutError:
+                    await self.give_up(pool)
+                    raise
         except UNREACHABLE as error:
             if isinstance(error, ValueError):  # an argument that the driver could not encode: its caller's fault
                 raise
