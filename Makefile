@@ -37,7 +37,7 @@ lint: venv ## format, style, types, who may import whom, schemas' compatibility
 	$(RUN) libs.events.schemas check
 
 test: venv ## unit, conformance, integration and fault tests on the real PostgreSQL and the real Kafka
-	.venv/bin/pytest -n 2 --dist loadfile tests/unit tests/conformance tests/integration tests/faults
+	.venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder tests/faults tests/integration tests/conformance tests/unit
 
 faults: venv ## the fault tests, in full
 	.venv/bin/pytest tests/faults --long
