@@ -145,15 +145,20 @@ def cut_log(log: Path, limit_bytes: int = LOG_LIMIT_BYTES) -> None:
         return
 
 
+_given: set[int] = set()
+
+
 def free_port(count: int = 1) -> int:
     """The first of `count` ports in a row that nobody has now on the loopback address.
 
     They are below those that the system gives to outgoing connections, so that a server that is killed finds its port
-    free when it comes back.
+    free when it comes back. None is given twice by one process: its server may not listen yet.
     """
     while True:
         first = randrange(10_000, 32_000)  # noqa: S311 (not a secret)
-        if all(is_free(port) for port in range(first, first + count)):
+        ports = range(first, first + count)
+        if _given.isdisjoint(ports) and all(is_free(port) for port in ports):
+            _given.update(ports)
             return first
 
 
