@@ -46,6 +46,7 @@ TRIES = 3
 TEND_S = 1.0
 """How often replays, gaps and dead letters are looked at."""
 INTERRUPTIONS: tuple[type[BaseException], ...] = (*TRANSIENT, *kafka.UNREACHABLE)
+
 _CHECKPOINT = """
 INSERT INTO checkpoint AS c (reader, topic, partition, topic_id, next_offset) VALUES ($1, $2, $3, $4, 0)
 ON CONFLICT (reader, topic, partition) DO UPDATE SET next_offset = c.next_offset
