@@ -8,7 +8,8 @@ To be a service
     health         /healthz, /readyz, /metrics
     migrate        its schema: `python -m libs.service.migrate <service>`
 To let somebody in
-    access         the one table: operation, roles, scope
+    access         the one table: operation, roles, scope of each
+    scopes         whose a thing is, and to whom that shows it
     caller         who calls: subject, roles, forces, site
     tokens         bearer tokens, verified
     issuer         the issuer's keys, kept through its outages

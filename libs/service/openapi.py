@@ -48,7 +48,8 @@ def _complete(document: dict[str, Any]) -> None:
         statuses = list(ALWAYS)
         if rule is not None:
             statuses += GUARDED
-            who = f"**Who may call:** {', '.join(rule.roles)}. {rule.scope}"
+            who = "**Who may call,** and what they are shown:\n\n" + "\n".join(f"* {line}" for line in rule.sentences())
+            operation["x-access"] = {role: scope.name.lower() for role, scope in rule.scopes.items()}
             operation["description"] = "\n\n".join(filter(None, (operation.get("description"), who)))
         if "requestBody" in operation:
             statuses += WITH_BODY

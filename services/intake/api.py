@@ -224,7 +224,7 @@ async def _change(
 ) -> tuple[Contact, str]:
     key = await keyed(request, idempotency_key, caller, operation)
     try:
-        return await _desk(request).change(caller, contact_id, command, made=made, keyed=key)
+        return await _desk(request).change(operation, caller, contact_id, command, made=made, keyed=key)
     except Refused as refused:
         raise Conflicting(str(refused)) from None
 

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from libs.service import docs
-from libs.service.access import ACCESS
+from libs.service.access import ACCESS, Scope
 from libs.service.problem import SCHEMA, TREE, Invalid
 
 
@@ -32,8 +32,10 @@ async def test_an_operation_is_called_as_its_function_is(document: dict[str, Any
 async def test_who_may_call_is_made_from_the_table(document: dict[str, Any]) -> None:
     making = operations(document)["make_thing"]
     assert making["description"] == (
-        "Make a thing.\n\n**Who may call:** handler, supervisor. Things of the token's forces."
+        "Make a thing.\n\n**Who may call,** and what they are shown:\n\n"
+        f"* handler, supervisor: {Scope.CONTACT.sentence}"
     )
+    assert making["x-access"] == {"handler": "contact", "supervisor": "contact"}
     assert making["security"] == [{"bearer": []}]
     assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
 
