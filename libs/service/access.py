@@ -19,7 +19,8 @@ from starlette.requests import Request
 
 from libs.service import metrics, query, tokens
 from libs.service.caller import ROLES, Caller
-from libs.service.problem import Forbidden
+from libs.service.problem import Forbidden, Unauthenticated
+from libs.service.rates import Rates, hold
 from libs.service.scopes import Belongs, Scope
 
 __all__ = [
@@ -41,12 +42,15 @@ __all__ = [
 class Rule:
     """Who may call an operation, and what of it each role may know of."""
 
-    def __init__(self, scopes: Mapping[str, Scope]) -> None:
+    def __init__(self, scopes: Mapping[str, Scope], *, spares_emergencies: bool = False) -> None:
+        """`spares_emergencies`: the operation itself refuses a client that asks too much (`rates.refuse_unless`), once
+        it knows that this is no emergency."""
         unknown = set(scopes) - ROLES
         if unknown or not scopes:
             raise ValueError(f"a rule needs roles, and knows of none called {', '.join(sorted(unknown)) or '(empty)'}")
         self.scopes = dict(scopes)
         self.roles = tuple(scopes)
+        self.spares_emergencies = spares_emergencies
 
     def admits(self, caller: Caller, thing: Belongs) -> bool:
         """Whether the caller may know of the thing, by any of its roles."""
@@ -69,12 +73,12 @@ _CHANGES = only(Scope.BROUGHT, "gateway") | only(Scope.CONTACT, "handler", "supe
 
 ACCESS: dict[str, Rule] = {
     # intake
-    "receive_telephone": Rule(only(Scope.TAKEN, "gateway")),
-    "receive_web": Rule(only(Scope.TAKEN, "gateway")),
-    "receive_online": Rule(only(Scope.TAKEN, "gateway")),
-    "add_location": Rule(_CHANGES),
-    "add_message": Rule(_CHANGES),
-    "end_contact": Rule(_CHANGES),
+    "receive_telephone": Rule(only(Scope.TAKEN, "gateway"), spares_emergencies=True),
+    "receive_web": Rule(only(Scope.TAKEN, "gateway"), spares_emergencies=True),
+    "receive_online": Rule(only(Scope.TAKEN, "gateway"), spares_emergencies=True),
+    "add_location": Rule(_CHANGES, spares_emergencies=True),
+    "add_message": Rule(_CHANGES, spares_emergencies=True),
+    "end_contact": Rule(_CHANGES, spares_emergencies=True),
     "show_contact": Rule(_CHANGES | only(Scope.CONTACT, "recorder", "registrar")),
     # router
     "list_queues": Rule(only(Scope.QUEUE, "handler", "recorder", "supervisor", "administrator")),
@@ -124,12 +128,18 @@ class Allow(SecurityBase):
 
     async def __call__(self, request: Request) -> Caller:
         caller = await authenticate(request)
+        rates: Rates = request.app.state.rates
+        over = rates.enter(caller.subject, request.scope)
         rule = ACCESS.get(self.operation_id)
         allowed = rule.roles if rule else ()
         if caller.roles.isdisjoint(allowed):
             metrics.TOKENS_REFUSED.labels("role").inc()
             detail = f"This needs one of the roles: {', '.join(allowed)}."
             raise Forbidden(detail, roles=list(allowed), headers=tokens.challenge("insufficient_scope", detail))
+        if over is not None:
+            if rule is None or not rule.spares_emergencies:
+                raise over.problem()
+            hold(request.scope, over)
         query.refuse_unknown(request, self.operation_id)
         return caller
 
@@ -137,14 +147,27 @@ class Allow(SecurityBase):
 def allow(operation_id: str) -> Allow:
     """A FastAPI dependency: the Caller, where its roles may call the operation and its query is one that it knows.
 
-    Raises Unauthenticated (401) saying what is wrong with the token, Forbidden (403) naming the roles that may,
-    Unavailable (503) while tokens cannot be checked, Invalid (422) naming unknown query parameters.
+    Raises Unauthenticated (401) saying what is wrong with the token, Forbidden (403) naming the roles that may, TooMany
+    (429), Unavailable (503) while tokens cannot be checked, Invalid (422) naming unknown query parameters.
     """
     return Allow(operation_id)
 
 
 async def authenticate(request: Request) -> Caller:
-    """The Caller of a request, whatever its roles."""
+    """The Caller of a request, whatever its roles. Raises Unauthenticated, or TooMany where a peer makes a habit of it.
+
+    A good token is always verified, whoever else is behind its address.
+    """
+    try:
+        return await _authenticate(request)
+    except Unauthenticated:
+        rates: Rates = request.app.state.rates
+        if (over := rates.bad_token(request.client.host if request.client else "")) is not None:
+            raise over.problem() from None
+        raise
+
+
+async def _authenticate(request: Request) -> Caller:
     given = request.headers.getlist("authorization")
     if not given:
         raise tokens.missing("A bearer token is required: Authorization: Bearer <token>.")

@@ -11,7 +11,7 @@ from fastapi.openapi.utils import get_openapi
 from libs.service.access import ACCESS
 from libs.service.problem import MEDIA_TYPE, SCHEMA, TREE, responses
 
-GUARDED = (401, 403, 422, 503)
+GUARDED = (401, 403, 422, 429, 503)
 """What every operation that needs a token may answer besides its own."""
 ALWAYS = (400, 500)
 WITH_BODY = (413, 415, 422)

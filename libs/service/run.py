@@ -24,6 +24,7 @@ from libs.service import access, docs, limits, logs, observe, openapi, refusals
 from libs.service.background import Background
 from libs.service.health import Health
 from libs.service.issuer import Issuer
+from libs.service.rates import Rates
 from libs.service.settings import Settings
 from libs.service.tokens import Verifier
 from libs.service.wire import BoundedProtocol
@@ -52,7 +53,9 @@ def service_app(
 
     Operation ids are the functions' names. Raises RuntimeError where an operation has no rule in `access.ACCESS`.
     """
-    issuer = Issuer(settings.oidc_issuer, allow_http=settings.oidc_allow_http)
+    issuer = Issuer(
+        settings.oidc_issuer, allow_http=settings.oidc_allow_http, retired_key_s=settings.oidc_retired_key_s
+    )
     health.add("token issuer", issuer.trouble)
 
     @asynccontextmanager
@@ -79,6 +82,7 @@ def service_app(
         generate_unique_id_function=_function_name,
         redirect_slashes=False,
     )
+    app.state.rates = Rates(rate_per_s=settings.client_rate_per_s, at_once=settings.client_at_once)
     app.state.verifier = Verifier(issuer, audience=settings.oidc_audience)
     for router in routers:
         app.include_router(router)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
+from collections.abc import Callable
 from datetime import datetime
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -127,8 +128,11 @@ class Desk:
         *,
         made: str,
         keyed: Keyed | None,
+        found: Callable[[Contact], None],
     ) -> tuple[Contact, str]:
         """The contact after the command, and the id of what it made: of the first time, where the request is a repeat.
+
+        `found` sees the contact before anything is done, and may raise.
 
         Raises NotFound, a Refused, IdempotencyMismatch, Unavailable.
         """
@@ -136,6 +140,8 @@ class Desk:
             # Before the contact is loaded, so that what the first request made is in it.
             held = None if keyed is None else await holder(self._database, keyed.claim_key)
             contact = await self._visible(operation, caller, contact_id)
+            if attempt == 0:
+                found(contact)
             if keyed is not None and held is not None:
                 return contact, keyed.made(*held, of=contact.id)
             events = events_of(

@@ -1,4 +1,4 @@
-"""An HTTP/1.1 client for thousands of small requests: a general one costs more than what it asks of the services."""
+"""An HTTP/1.1 client for thousands of small requests: a general one costs more than the services that it asks."""
 
 from __future__ import annotations
 

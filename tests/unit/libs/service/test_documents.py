@@ -47,7 +47,7 @@ async def test_only_what_is_open_needs_no_token(document: dict[str, Any]) -> Non
 
 async def test_every_problem_that_an_operation_may_answer_is_documented(document: dict[str, Any]) -> None:
     answers = operations(document)["make_thing"]["responses"]
-    assert set(answers) == {"201", "400", "401", "403", "404", "409", "413", "415", "422", "500", "503"}
+    assert set(answers) == {"201", "400", "401", "403", "404", "409", "413", "415", "422", "429", "500", "503"}
     for status, answer in answers.items():
         if status != "201":
             assert answer["content"] == {
