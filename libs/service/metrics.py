@@ -15,6 +15,11 @@ REQUESTS_REFUSED = Counter(
     ["problem"],
 )
 
+CONNECTIONS_CLOSED = Counter(
+    "hueandcry_connections_closed_total",
+    "Connections that waited for a request and were closed so that another of the same, over-full address could open",
+)
+
 TOKENS_REFUSED = Counter(
     "hueandcry_tokens_refused_total",
     "Bearer tokens that were not accepted, by why (`none`: there was none; `role`: valid, but its roles may not)",
