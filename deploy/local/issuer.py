@@ -1,7 +1,8 @@
 """The local OIDC issuer, for this machine only: a discovery document (OpenID Connect Discovery 1.0) and a key set.
 
 It hands out no token: `make token` signs them with the key in `var/secrets`, which only its owner can read. It binds to
-the loopback address and nothing else, whatever it is told.
+the loopback address and nothing else, whatever it is told, and neither serves nor signs where there are marks of a
+deployment around it: whoever can read that key is everybody.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from joserfc import jwt
@@ -24,9 +26,28 @@ from joserfc.jwk import ECKey
 
 from deploy.local.process import Trouble
 from deploy.local.secret_files import secret_file
+from libs.service.settings import LOOPBACK
 
 AUDIENCE = "hueandcry"
 ALGORITHM = "ES256"
+
+
+DEPLOYED = {
+    "KUBERNETES_SERVICE_HOST": "this is a pod",
+    "OIDC_ISSUER_FILE": "an issuer is set",
+    "DATABASE_URL_FILE": "a database is set",
+}
+"""Variables of an environment that is no developer's, and what each says."""
+
+
+def refuse_outside_local_use(environment: Mapping[str, str]) -> None:
+    """Raises Trouble naming the mark of a deployment."""
+    marks = [f"{name}: {what}" for name, what in DEPLOYED.items() if environment.get(name)]
+    issuer = environment.get("OIDC_ISSUER", "")
+    if issuer and urlsplit(issuer).hostname not in LOOPBACK:
+        marks.append("OIDC_ISSUER: the services here believe another issuer")
+    if marks:
+        raise Trouble(f"The local issuer is for this machine alone, and this is no local run ({'; '.join(marks)}).")
 
 
 def signing_key(secrets: Path) -> ECKey:
@@ -87,6 +108,7 @@ def documents(issuer_url: str, key: ECKey) -> dict[str, dict[str, Any]]:
 
 def server(host: str, port: int, secrets: Path) -> ThreadingHTTPServer:
     """The issuer, bound and ready to serve. Raises Trouble for an address that is not this machine's own."""
+    refuse_outside_local_use(os.environ)
     if not ipaddress.ip_address(host).is_loopback:
         raise Trouble(f"The local issuer does not listen on {host}: it is for this machine alone (127.0.0.1).")
     served = documents(f"http://{host}:{port}", signing_key(secrets))

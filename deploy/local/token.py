@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
-from deploy.local.issuer import make_token
+from deploy.local.issuer import make_token, refuse_outside_local_use
 from deploy.local.process import Trouble
 from deploy.local.supervisor import layout_of_the_run
 from libs.service.caller import ROLES
@@ -27,6 +28,7 @@ def main() -> None:
         raise SystemExit(
             f"{what}: make token ROLE=handler FORCE=bedfordshire; the roles are {', '.join(sorted(ROLES))}."
         )
+    refuse_outside_local_use(os.environ)
     layout = layout_of_the_run()
     print(
         make_token(

@@ -8,7 +8,8 @@ To be a service
     health         /healthz, /readyz, /metrics
     migrate        its schema: `python -m libs.service.migrate <service>`
 To let somebody in
-    access         the one table: operation, roles, scope
+    access         the one table: operation, roles, scope of each
+    scopes         whose a thing is, and to whom that shows it
     caller         who calls: subject, roles, forces, site
     tokens         bearer tokens, verified
     issuer         the issuer's keys, kept through its outages
@@ -25,6 +26,7 @@ To be asked and to answer
 To withstand and to be watched
     wire, limits   what a request may be: on the socket, in the application
     deadline       how long a request may take
+    rates          how much one client may ask; emergencies pass
     observe        around every request: id, trace, headers, log line, metrics
     context        the request being served
     logs           JSON lines without personal data

@@ -1,13 +1,14 @@
 """Who may do what: one table for all four services.
 
-`allow(operation_id)` guards an operation by its row here; `check_complete(app)` names operations without one, and
-`libs.service.run` refuses to start then. The documents' "Who may call" is made from the same rows.
+A row gives each role that may call an operation its force scope (`libs.service.scopes`). `allow(operation_id)` guards
+an operation by its row, `may_know` asks it whether a thing may be shown; `check_complete(app)` names operations without
+one, and `libs.service.run` refuses to start then. The documents' "Who may call" is made from the same rows, and so is
+the test that tries every role on every operation in every scope.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 
 from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
@@ -18,79 +19,100 @@ from starlette.requests import Request
 
 from libs.service import metrics, query, tokens
 from libs.service.caller import ROLES, Caller
-from libs.service.problem import Forbidden
+from libs.service.problem import Forbidden, Unauthenticated
+from libs.service.rates import Rates, hold
+from libs.service.scopes import Belongs, Scope
 
-__all__ = ["ACCESS", "OPEN", "ROLES", "Allow", "Caller", "Rule", "allow", "check_complete"]
+__all__ = [
+    "ACCESS",
+    "OPEN",
+    "ROLES",
+    "Allow",
+    "Belongs",
+    "Caller",
+    "Rule",
+    "Scope",
+    "allow",
+    "check_complete",
+    "may_know",
+    "only",
+]
 
 
-@dataclass(frozen=True, slots=True)
 class Rule:
-    """Who may call an operation, and what of it they see."""
+    """Who may call an operation, and what of it each role may know of."""
 
-    roles: Collection[str]
-    scope: str
-    """A sentence on the force scope, for the documents: the operation itself applies it."""
-
-    def __post_init__(self) -> None:
-        unknown = set(self.roles) - ROLES
-        if unknown or not self.roles:
+    def __init__(self, scopes: Mapping[str, Scope], *, spares_emergencies: bool = False) -> None:
+        """`spares_emergencies`: the operation itself refuses a client that asks too much (`rates.refuse_unless`), once
+        it knows that this is no emergency."""
+        unknown = set(scopes) - ROLES
+        if unknown or not scopes:
             raise ValueError(f"a rule needs roles, and knows of none called {', '.join(sorted(unknown)) or '(empty)'}")
+        self.scopes = dict(scopes)
+        self.roles = tuple(scopes)
+        self.spares_emergencies = spares_emergencies
+
+    def admits(self, caller: Caller, thing: Belongs) -> bool:
+        """Whether the caller may know of the thing, by any of its roles."""
+        return any(scope.admits(caller, thing) for role, scope in self.scopes.items() if role in caller.roles)
+
+    def sentences(self) -> list[str]:
+        """Who may call, and what they are shown: one sentence a scope."""
+        return [
+            f"{', '.join(role for role in self.roles if self.scopes[role] is scope)}: {scope.sentence}"
+            for scope in dict.fromkeys(self.scopes.values())
+        ]
 
 
-_OF_THEIRS = (
-    "A gateway: what it brought itself. Everybody else: what was presented to, or is owned by, a force of theirs; what "
-    "neither is known of, and what the owner has no queue for, with the claim `alliance`."
-)
-_NOTHING_PERSONAL = "Whatever the token's forces: it is the alliance's, and nothing in it is personal."
-_QUEUES = "Queues of the token's forces; the alliance's own with the claim `alliance`."
-_ROUTED = (
-    "What is owned by, presented to or answered for a force of theirs, or in their own hands; what waits in the "
-    "alliance's own queues with the claim `alliance`."
-)
-_RECORDED = (
-    "Contacts owned by, presented to or answered by a force of theirs; those nobody owns yet, or "
-    "whose owner has no queue for them, with the claim `alliance`."
-)
-_INCIDENTS = (
-    "Incidents that a force of theirs owns, or whose contacts one of theirs owned; those nobody owns yet with the "
-    "claim `alliance`."
-)
+def only(scope: Scope, *roles: str) -> dict[str, Scope]:
+    return dict.fromkeys(roles, scope)
+
+
+_ALL = sorted(ROLES)
+_CHANGES = only(Scope.BROUGHT, "gateway") | only(Scope.CONTACT, "handler", "supervisor")
 
 ACCESS: dict[str, Rule] = {
     # intake
-    "receive_telephone": Rule(["gateway"], "None: a contact is taken for whichever force it is."),
-    "receive_web": Rule(["gateway"], "None: a contact is taken for whichever force it is."),
-    "receive_online": Rule(["gateway"], "None: a contact is taken for whichever force it is."),
-    "add_location": Rule(["gateway", "handler", "supervisor"], _OF_THEIRS),
-    "add_message": Rule(["gateway", "handler", "supervisor"], _OF_THEIRS),
-    "end_contact": Rule(["gateway", "handler", "supervisor"], _OF_THEIRS),
-    "show_contact": Rule(["gateway", "handler", "supervisor", "recorder", "registrar"], _OF_THEIRS),
+    "receive_telephone": Rule(only(Scope.TAKEN, "gateway"), spares_emergencies=True),
+    "receive_web": Rule(only(Scope.TAKEN, "gateway"), spares_emergencies=True),
+    "receive_online": Rule(only(Scope.TAKEN, "gateway"), spares_emergencies=True),
+    "add_location": Rule(_CHANGES, spares_emergencies=True),
+    "add_message": Rule(_CHANGES, spares_emergencies=True),
+    "end_contact": Rule(_CHANGES, spares_emergencies=True),
+    "show_contact": Rule(_CHANGES | only(Scope.CONTACT, "recorder", "registrar")),
     # router
-    "list_queues": Rule(["handler", "recorder", "supervisor", "administrator"], _QUEUES),
-    "show_queue": Rule(["handler", "recorder", "supervisor"], _QUEUES),
-    "claim_next": Rule(["handler", "recorder", "supervisor"], _QUEUES),
-    "show_routing": Rule(["handler", "recorder", "supervisor", "registrar", "auditor"], _ROUTED),
-    "release_contact": Rule(["handler", "recorder", "supervisor"], _ROUTED),
-    "confirm_owner": Rule(["handler", "recorder", "supervisor"], _ROUTED),
+    "list_queues": Rule(only(Scope.QUEUE, "handler", "recorder", "supervisor", "administrator")),
+    "show_queue": Rule(only(Scope.QUEUE, "handler", "recorder", "supervisor")),
+    "claim_next": Rule(only(Scope.QUEUE, "handler", "recorder", "supervisor")),
+    "show_routing": Rule(only(Scope.ROUTED, "handler", "recorder", "supervisor", "registrar", "auditor")),
+    "release_contact": Rule(only(Scope.ROUTED, "handler", "recorder", "supervisor")),
+    "confirm_owner": Rule(only(Scope.ROUTED, "handler", "recorder", "supervisor")),
     # directory
-    "get_alliance": Rule(sorted(ROLES), _NOTHING_PERSONAL),
-    "list_forces": Rule(sorted(ROLES), _NOTHING_PERSONAL),
-    "get_force": Rule(sorted(ROLES), _NOTHING_PERSONAL),
-    "list_sites": Rule(sorted(ROLES), _NOTHING_PERSONAL),
-    "list_queue_definitions": Rule(sorted(ROLES), _NOTHING_PERSONAL),
-    "list_lines": Rule(["gateway", "supervisor", "auditor", "administrator"], _NOTHING_PERSONAL),
-    "get_boundaries": Rule(sorted(ROLES), _NOTHING_PERSONAL),
-    "locate": Rule(sorted(ROLES), "The place asked for is neither kept nor logged. " + _NOTHING_PERSONAL),
+    "get_alliance": Rule(only(Scope.PUBLIC, *_ALL)),
+    "list_forces": Rule(only(Scope.PUBLIC, *_ALL)),
+    "get_force": Rule(only(Scope.PUBLIC, *_ALL)),
+    "list_sites": Rule(only(Scope.PUBLIC, *_ALL)),
+    "list_queue_definitions": Rule(only(Scope.PUBLIC, *_ALL)),
+    "list_lines": Rule(only(Scope.PUBLIC, "gateway", "supervisor", "auditor", "administrator")),
+    "get_boundaries": Rule(only(Scope.PUBLIC, *_ALL)),
+    "locate": Rule(only(Scope.PLACE, *_ALL)),
     # recording
-    "dispose_contact": Rule(["handler", "supervisor", "recorder"], _RECORDED + " Joining one: incidents they may see."),
-    "list_owing_contacts": Rule(["handler", "supervisor", "recorder", "registrar", "auditor"], _RECORDED),
-    "list_incidents": Rule(["handler", "supervisor", "recorder", "registrar", "auditor"], _INCIDENTS),
-    "show_incident": Rule(["handler", "supervisor", "recorder", "registrar"], _INCIDENTS),
-    "show_audit": Rule(["supervisor", "auditor"], "No personal data is shown. " + _RECORDED),
+    "dispose_contact": Rule(only(Scope.DISPOSED, "handler", "supervisor", "recorder")),
+    "list_owing_contacts": Rule(only(Scope.RECORDED, "handler", "supervisor", "recorder", "registrar", "auditor")),
+    "list_incidents": Rule(only(Scope.INCIDENT, "handler", "supervisor", "recorder", "registrar", "auditor")),
+    "show_incident": Rule(only(Scope.INCIDENT, "handler", "supervisor", "recorder", "registrar")),
+    "show_audit": Rule(only(Scope.RECORDED, "supervisor", "auditor")),
     # every service (libs.service.parked)
-    "list_parked": Rule(["administrator"], "Parked events of this service, of every force; no personal data is shown."),
-    "replay_parked": Rule(["administrator"], "Parked events of this service, of every force."),
+    "list_parked": Rule(only(Scope.PARKED, "administrator")),
+    "replay_parked": Rule(only(Scope.PARKED, "administrator")),
 }
+"""Every operation, every role that may call it, and the force scope within which that role does."""
+
+
+def may_know(operation_id: str, caller: Caller, thing: Belongs) -> bool:
+    """Whether the operation shows the thing to the caller: who has no tie to it is answered as if it were not there."""
+    return ACCESS[operation_id].admits(caller, thing)
+
 
 OPEN = frozenset({"healthz", "readyz", "metrics", "docs", "docs_asset", "openapi"})
 """What anybody may see: health, metrics and documents."""
@@ -106,12 +128,18 @@ class Allow(SecurityBase):
 
     async def __call__(self, request: Request) -> Caller:
         caller = await authenticate(request)
+        rates: Rates = request.app.state.rates
+        over = rates.enter(caller.subject, request.scope)
         rule = ACCESS.get(self.operation_id)
         allowed = rule.roles if rule else ()
         if caller.roles.isdisjoint(allowed):
             metrics.TOKENS_REFUSED.labels("role").inc()
             detail = f"This needs one of the roles: {', '.join(allowed)}."
             raise Forbidden(detail, roles=list(allowed), headers=tokens.challenge("insufficient_scope", detail))
+        if over is not None:
+            if rule is None or not rule.spares_emergencies:
+                raise over.problem()
+            hold(request.scope, over)
         query.refuse_unknown(request, self.operation_id)
         return caller
 
@@ -119,14 +147,27 @@ class Allow(SecurityBase):
 def allow(operation_id: str) -> Allow:
     """A FastAPI dependency: the Caller, where its roles may call the operation and its query is one that it knows.
 
-    Raises Unauthenticated (401) saying what is wrong with the token, Forbidden (403) naming the roles that may,
-    Unavailable (503) while tokens cannot be checked, Invalid (422) naming unknown query parameters.
+    Raises Unauthenticated (401) saying what is wrong with the token, Forbidden (403) naming the roles that may, TooMany
+    (429), Unavailable (503) while tokens cannot be checked, Invalid (422) naming unknown query parameters.
     """
     return Allow(operation_id)
 
 
 async def authenticate(request: Request) -> Caller:
-    """The Caller of a request, whatever its roles."""
+    """The Caller of a request, whatever its roles. Raises Unauthenticated, or TooMany where a peer makes a habit of it.
+
+    A good token is always verified, whoever else is behind its address.
+    """
+    try:
+        return await _authenticate(request)
+    except Unauthenticated:
+        rates: Rates = request.app.state.rates
+        if (over := rates.bad_token(request.client.host if request.client else "")) is not None:
+            raise over.problem() from None
+        raise
+
+
+async def _authenticate(request: Request) -> Caller:
     given = request.headers.getlist("authorization")
     if not given:
         raise tokens.missing("A bearer token is required: Authorization: Bearer <token>.")

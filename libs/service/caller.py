@@ -32,7 +32,3 @@ class Caller:
     """Where the caller sits: the answering site of what it answers."""
     alliance: bool = False
     """May see what is not any force's: the alliance's default queue."""
-
-    def sees(self, force: str | None) -> bool:
-        """Whether what belongs to `force` may be shown; None belongs to the alliance itself."""
-        return self.alliance if force is None else force in self.forces

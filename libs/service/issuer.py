@@ -1,7 +1,13 @@
 """The issuer's keys, by OIDC discovery: fetched, kept, and kept on through an outage of the issuer.
 
-Invariants: keys once fetched serve until a later fetch *succeeds*; a key that a successful fetch no longer lists serves
-no more. Only public keys of the kinds in `tokens.ALGORITHMS` are taken.
+Invariants: keys once fetched serve until a later fetch *succeeds*. A key that a successful fetch no longer lists is
+retired: it verifies tokens issued before, and none after `retired_key_s`. Only public keys of the kinds in
+`tokens.ALGORITHMS` are taken.
+
+Why retired keys serve on: an issuer should list a key until what it signed has expired (OpenID Connect Core 1.0,
+section 10.1.1), not each does, and a gateway whose calls are refused for that is worse. Why not for long: to list a key
+no more is also how an issuer revokes one that was stolen, and a thief dates his tokens as he likes. Zero revokes at
+once.
 """
 
 from __future__ import annotations
@@ -10,8 +16,8 @@ import asyncio
 import math
 import ssl
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Never
 from urllib.parse import urlsplit
@@ -31,6 +37,8 @@ REFRESH_S = 300.0
 """How often the keys are fetched again."""
 MIN_INTERVAL_S = 5.0
 """The least time between two fetches that tokens with an unknown key set off."""
+RETIRED_KEY_S = 3600.0
+"""How long a key that is listed no more verifies what it signed before: over the usual life of an access token."""
 MAX_BYTES = 512 * 1024
 MAX_KEYS = 100
 MIN_RSA_BITS = 2048
@@ -42,6 +50,8 @@ class PublicKey:
     algorithms: frozenset[str]
     """JWS `alg` values this key may verify."""
     key: RSAKey | ECKey | OKPKey
+    retired_at: float | None = None
+    """When a fetch first did not list it any more, Unix time; None: it is listed."""
 
 
 class Unfit(Exception):
@@ -51,9 +61,21 @@ class Unfit(Exception):
 class Issuer:
     """One issuer's keys. `generation` changes whenever they do."""
 
-    def __init__(self, issuer: str, *, allow_http: bool = False, min_interval_s: float = MIN_INTERVAL_S) -> None:
+    def __init__(
+        self,
+        issuer: str,
+        *,
+        allow_http: bool = False,
+        min_interval_s: float = MIN_INTERVAL_S,
+        retired_key_s: float = RETIRED_KEY_S,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.issuer = issuer
         self.keys: tuple[PublicKey, ...] = ()
+        """As the issuer lists them."""
+        self.retired: tuple[PublicKey, ...] = ()
+        self.retired_key_s = retired_key_s
+        self._clock = clock
         self.generation = 0
         self._allow_http = allow_http
         self._min_interval_s = min_interval_s
@@ -66,6 +88,18 @@ class Issuer:
         if self.keys:
             return None
         return self._trouble or "the issuer's keys have not been fetched yet"
+
+    def usable(self) -> list[PublicKey]:
+        """Those listed, then those retired that still serve."""
+        now = self._clock()
+        return [*self.keys, *(key for key in self.retired if self._serves(key, now))]
+
+    def serves_until(self, key: PublicKey) -> float:
+        """Unix time; infinite while the key is listed."""
+        return math.inf if key.retired_at is None else key.retired_at + self.retired_key_s
+
+    def _serves(self, key: PublicKey, now: float) -> bool:
+        return now < self.serves_until(key)
 
     @property
     def reachable(self) -> bool:
@@ -115,9 +149,14 @@ class Issuer:
             metrics.ISSUER_FETCHES.labels("failed").inc()
             logger.warning("issuer's keys not fetched", reason=self._trouble, error=type(error).__name__)
             return False
-        if {k.key.thumbprint() for k in keys} != {k.key.thumbprint() for k in self.keys}:
+        listed = {key.key.thumbprint() for key in keys}
+        if listed != {key.key.thumbprint() for key in self.keys}:
             logger.info("issuer's keys changed", keys=len(keys))
             self.generation += 1
+        now = self._clock()
+        gone = [replace(key, retired_at=now) for key in self.keys if key.key.thumbprint() not in listed]
+        kept = [key for key in self.retired if self._serves(key, now) and key.key.thumbprint() not in listed]
+        self.retired = tuple([*gone, *kept][:MAX_KEYS])
         self.keys = keys
         self._trouble = None
         self._tried_at = time.monotonic()

@@ -32,6 +32,7 @@ from libs.service.problem import (
     TooLarge,
     TooSlow,
 )
+from libs.service.rates import Visit
 from libs.service.refusals import answer, reference
 
 __all__ = ["Limits", "current_traceparent"]
@@ -61,6 +62,7 @@ class Limits:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        visit = Visit(scope)
         reading = answering = streaming = False
 
         async def watched(message: Message) -> None:
@@ -93,6 +95,8 @@ class Limits:
             else:
                 late = Overdue(f"There was no answer within {self.deadline_s:g} s. It may or may not have happened.")
             await _refuse(late, scope, receive, send)
+        finally:
+            visit.end()
 
     async def _read(self, length: int | None, headers: dict[bytes, bytes], receive: Receive) -> bytes | None:
         """The body; None where the client left while it was sending. Raises the Problem that the body is."""

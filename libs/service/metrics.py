@@ -15,10 +15,25 @@ REQUESTS_REFUSED = Counter(
     ["problem"],
 )
 
+CONNECTIONS_CLOSED = Counter(
+    "hueandcry_connections_closed_total",
+    "Connections that waited for a request and were closed so that another of the same, over-full address could open",
+)
+
 TOKENS_REFUSED = Counter(
     "hueandcry_tokens_refused_total",
     "Bearer tokens that were not accepted, by why (`none`: there was none; `role`: valid, but its roles may not)",
     ["why"],
+)
+CLIENTS_REFUSED = Counter(
+    "hueandcry_clients_refused_total",
+    "Requests refused because their client had asked too much (`rate`, `at-once`), or brought too many bad tokens "
+    "(`tokens`)",
+    ["why"],
+)
+EMERGENCIES_SPARED = Counter(
+    "hueandcry_emergencies_spared_total",
+    "Requests about an emergency that were served though their client was over its limits",
 )
 ISSUER_FETCHES = Counter(
     "hueandcry_issuer_fetches_total",

@@ -11,7 +11,7 @@ from fastapi.openapi.utils import get_openapi
 from libs.service.access import ACCESS
 from libs.service.problem import MEDIA_TYPE, SCHEMA, TREE, responses
 
-GUARDED = (401, 403, 422, 503)
+GUARDED = (401, 403, 422, 429, 503)
 """What every operation that needs a token may answer besides its own."""
 ALWAYS = (400, 500)
 WITH_BODY = (413, 415, 422)
@@ -48,7 +48,8 @@ def _complete(document: dict[str, Any]) -> None:
         statuses = list(ALWAYS)
         if rule is not None:
             statuses += GUARDED
-            who = f"**Who may call:** {', '.join(rule.roles)}. {rule.scope}"
+            who = "**Who may call,** and what they are shown:\n\n" + "\n".join(f"* {line}" for line in rule.sentences())
+            operation["x-access"] = {role: scope.name.lower() for role, scope in rule.scopes.items()}
             operation["description"] = "\n\n".join(filter(None, (operation.get("description"), who)))
         if "requestBody" in operation:
             statuses += WITH_BODY

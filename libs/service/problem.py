@@ -14,6 +14,7 @@
     ├── UnsupportedMedia     415
     ├── Invalid              422  understood, and wrong: each error with a pointer to its place
     ├── IdempotencyMismatch  422  a used Idempotency-Key with another body
+    ├── TooMany              429  more than one client may ask: `Retry-After` says when to come again
     ├── HeadersTooLarge      431
     ├── Internal             500  our mistake
     └── Unavailable          503  something we need is away: `Retry-After` says when to come again
@@ -174,6 +175,15 @@ class IdempotencyMismatch(Problem):
         super().__init__(detail, **rest)
 
 
+class TooMany(Problem):
+    """One client asks more than its share. `Retry-After` says in how many seconds to come again; emergencies pass."""
+
+    status, slug, title = 429, "too-many-requests", "Too many requests"
+
+    def __init__(self, detail: str, *, retry_after_s: int = 1) -> None:
+        super().__init__(detail, headers={"Retry-After": str(retry_after_s)})
+
+
 class HeadersTooLarge(Problem):
     """The request's header fields are larger than is taken here."""
 
@@ -218,6 +228,7 @@ TREE: tuple[type[Problem], ...] = (
     UnsupportedMedia,
     Invalid,
     IdempotencyMismatch,
+    TooMany,
     HeadersTooLarge,
     Internal,
     Unavailable,

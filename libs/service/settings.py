@@ -41,10 +41,20 @@ class Settings(BaseSettings):
     oidc_allow_http: bool = False
     """Believe an issuer without TLS that is not on this machine: only where the network itself is trusted."""
 
+    oidc_retired_key_s: float = Field(default=3600.0, ge=0, le=86_400)
+    """How long a key that the issuer lists no more verifies what it signed before; 0: its removal revokes at once."""
+
     log_level: str = Field(default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")
     request_timeout_s: float = Field(default=30.0, gt=0, le=300)
     """How long a request may take until its answer begins."""
     max_body_bytes: int = Field(default=256 * 1024, ge=1024, le=64 * 1024 * 1024)
+
+    connections_per_peer: int = Field(default=1000, ge=1)
+    """Of one address. Behind a load balancer all have its own."""
+    client_rate_per_s: float = Field(default=1000.0, gt=0)
+    """What one client may ask on average; twice as much in one moment. Emergencies are never refused."""
+    client_at_once: int = Field(default=256, ge=1)
+    """How many requests of one client may be here at a time. Emergencies are never refused."""
 
     @field_validator("oidc_issuer")
     @classmethod

@@ -1,7 +1,8 @@
 """Bearer tokens: JWTs (RFC 7519) of one issuer for one audience, verified with `joserfc`.
 
-Promises: a token is accepted only with a signature by one of the issuer's present keys under an algorithm of
-`ALGORITHMS` that fits that key, and only between its `nbf` and its `exp`, give or take the skew. A token verified a
+Promises: a token is accepted only with a signature by one of the issuer's keys under an algorithm of `ALGORITHMS` that
+fits that key (a retired one: only what was issued before), and only between its `nbf` and its `exp`, give or take the
+skew. A token verified a
 moment ago is not verified again: it is known by its SHA-256, for a minute at most, never past its `exp`, and never past
 a change of keys.
 """
@@ -133,7 +134,7 @@ class Verifier:
         for key in (await self._keys_for(header))[:8]:
             payload = _payload_if_signed_by(token, key)
             if payload is not None:
-                return self._accept(payload)
+                return self._accept(payload, key)
         raise refused("signature", "The token's signature is wrong.")
 
     async def _keys_for(self, header: _Header) -> list[PublicKey]:
@@ -152,10 +153,10 @@ class Verifier:
 
     def _find(self, header: _Header) -> list[PublicKey]:
         if header.kid is None:
-            return [key for key in self.issuer.keys if header.alg in key.algorithms]
-        return [key for key in self.issuer.keys if key.kid == header.kid]
+            return [key for key in self.issuer.usable() if header.alg in key.algorithms]
+        return [key for key in self.issuer.usable() if key.kid == header.kid]
 
-    def _accept(self, payload: bytes) -> tuple[Caller, float]:
+    def _accept(self, payload: bytes, key: PublicKey) -> tuple[Caller, float]:
         try:
             claims = _claims_decoder.decode(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -173,6 +174,8 @@ class Verifier:
             raise refused("expired", "The token has expired.")
         if max(claims.nbf or 0.0, claims.iat or 0.0) > now + SKEW_S:
             raise refused("early", "The token is not valid yet.")
+        if key.retired_at is not None and (claims.iat is None or claims.iat > key.retired_at + SKEW_S):
+            raise refused("key", "The token is signed with a key that its issuer lists no more.")
         caller = Caller(
             subject=claims.sub,
             roles=ROLES.intersection(claims.roles),
@@ -180,7 +183,7 @@ class Verifier:
             site=claims.site if claims.site and len(claims.site) <= 64 and claims.site.isprintable() else None,
             alliance=claims.alliance,
         )
-        return caller, claims.exp
+        return caller, min(claims.exp, self.issuer.serves_until(key))
 
 
 def _decode_header(token: str) -> _Header:

@@ -1,4 +1,10 @@
-"""uvicorn's HTTP protocol with the limits it has not: on the size of the header section, and on the time it takes."""
+"""uvicorn's HTTP protocol with the limits it has not: on the size of the header section, on the time it takes, and on
+the connections of one peer.
+
+Promises: a peer at its limit always gets its next connection while one of its others waits for a request, or for the
+rest of one: the one that has waited longest is closed for it. So neither who opens connections and says nothing nor who
+dribbles a body in keeps others behind the same address from being served.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +14,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from libs.service import metrics
-from libs.service.problem import MEDIA_TYPE, BadRequest, HeadersTooLarge, Problem
+from libs.service.problem import MEDIA_TYPE, BadRequest, HeadersTooLarge, Problem, TooMany
 
 MAX_HEAD_BYTES = 32 * 1024
 """Of request line and header fields, before the application is asked."""
@@ -18,9 +24,53 @@ LINGER_S = 1.0
 """How long what a refused client still sends is read and thrown away."""
 
 
+UNREAD_S = 30
+"""How long a peer may leave what we sent unacknowledged, or its window shut, before the kernel drops the connection."""
+
+
+class Peers:
+    """Every peer's connections: how many, and which of them wait for a request or the rest of one, longest first."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._open: dict[str, int] = {}
+        self._waiting: dict[str, dict[BoundedProtocol, None]] = {}
+
+    def open(self, peer: str, connection: BoundedProtocol) -> BoundedProtocol | None:
+        """Count a connection in. Which one must go for it, if any: the new one itself where all others are busy."""
+        self._open[peer] = count = self._open.get(peer, 0) + 1
+        waiting = self._waiting.setdefault(peer, {})
+        waiting[connection] = None
+        if count <= self.limit:
+            return None
+        longest = next(iter(waiting))
+        del waiting[longest]
+        return longest
+
+    def waits(self, peer: str, connection: BoundedProtocol) -> None:
+        self._waiting[peer][connection] = None
+
+    def busy(self, peer: str, connection: BoundedProtocol) -> None:
+        self._waiting[peer].pop(connection, None)
+
+    def closed(self, peer: str, connection: BoundedProtocol) -> None:
+        self._open[peer] -= 1
+        self._waiting[peer].pop(connection, None)
+        if not self._open[peer]:
+            del self._open[peer], self._waiting[peer]
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """Refuses a head over 32 KiB (431) and closes a connection that does not finish one in ten seconds."""
 
+    peers = Peers(1000)
+    """Of all connections of a process: `with_limit` makes a class with its own."""
+
+    @classmethod
+    def with_limit(cls, connections_per_peer: int) -> type[BoundedProtocol]:
+        return type(cls.__name__, (cls,), {"peers": Peers(connections_per_peer)})
+
+    _peer = ""
     _head_bytes = 0
     _in_head = True
     _refused = False
@@ -29,9 +79,18 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(_Gathering(transport, self.loop))  # type: ignore[arg-type]
         self._head_timer = self.loop.call_later(HEAD_S, self._give_up)
+        self._peer = self.client[0] if self.client else ""
+        leaves = self.peers.open(self._peer, self)
+        if leaves is self:
+            detail = f"All {self.peers.limit} connections that one address may have are busy."
+            self._refuse(TooMany(detail))
+        elif leaves is not None:
+            metrics.CONNECTIONS_CLOSED.inc()
+            leaves._give_up()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        self.peers.closed(self._peer, self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -55,6 +114,16 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stop_timer()
         super().on_headers_complete()
 
+    def on_message_complete(self) -> None:
+        if not self.cycle.response_complete:  # an answer need not wait for all of its request
+            self.peers.busy(self._peer, self)
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        if not self.pipeline and not self.transport.is_closing():
+            self.peers.waits(self._peer, self)
+        super().on_response_complete()
+
     def send_400_response(self, msg: str) -> None:
         self._refuse(BadRequest("This is not an HTTP request (RFC 9112)."))
 
@@ -63,7 +132,9 @@ class BoundedProtocol(HttpToolsProtocol):
         body = refusal.body()
         head = (
             f"HTTP/1.1 {refusal.status} {refusal.title}\r\ncontent-type: {MEDIA_TYPE}\r\n"
-            f"content-length: {len(body)}\r\ncache-control: no-store\r\nconnection: close\r\n\r\n"
+            f"content-length: {len(body)}\r\ncache-control: no-store\r\nconnection: close\r\n"
+            + "".join(f"{name}: {value}\r\n" for name, value in refusal.headers.items())
+            + "\r\n"
         )
         self._refused = True
         self._stop_timer()

@@ -21,6 +21,7 @@ from libs.service.bodies import Answer, Body, Words
 from libs.service.caller import Caller
 from libs.service.idempotency import IdempotencyKey, keyed
 from libs.service.problem import Conflicting, Fault, Invalid, responses
+from libs.service.rates import refuse_unless
 from services.intake import online, reference, telephone, web
 from services.intake.answers import (
     ContactEnd,
@@ -58,7 +59,7 @@ Prefer: TypeAlias = Annotated[
 ]
 ContactId: TypeAlias = Annotated[str, Path(description="The contact's id, or its reference.", max_length=64)]
 
-REFUSALS: dict[int | str, dict[str, Any]] = responses(400, 401, 403, 413, 415, 422, 503)
+REFUSALS: dict[int | str, dict[str, Any]] = responses(400, 401, 403, 413, 415, 422, 429, 503)
 REFUSED_CHANGES: dict[int | str, dict[str, Any]] = REFUSALS | responses(404, 409)
 
 
@@ -196,8 +197,10 @@ async def _receive(
     operation: Literal["receive_telephone", "receive_web", "receive_online"],
 ) -> Response:
     wait_s = wait_preferred(prefer)
+    contact = received(body, gateway=caller.subject, reference=reference.draw())
+    refuse_unless(contact.emergency, request.scope)
     receipt, decision = await _desk(request).receive(
-        received(body, gateway=caller.subject, reference=reference.draw()),
+        contact,
         keyed=await keyed(request, idempotency_key, caller, operation),
         wait_s=wait_s,
     )
@@ -224,9 +227,21 @@ async def _change(
 ) -> tuple[Contact, str]:
     key = await keyed(request, idempotency_key, caller, operation)
     try:
-        return await _desk(request).change(caller, contact_id, command, made=made, keyed=key)
+        return await _desk(request).change(
+            operation,
+            caller,
+            contact_id,
+            command,
+            made=made,
+            keyed=key,
+            found=lambda contact: refuse_unless(contact.emergency or _is_urgent(command), request.scope),
+        )
     except Refused as refused:
         raise Conflicting(str(refused)) from None
+
+
+def _is_urgent(command: AddLocation | AddMessage | EndContact) -> bool:
+    return isinstance(command, AddMessage) and command.emergency
 
 
 def _sender(claimed: Sender | None, caller: Caller) -> Sender:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import random
 import re
+from collections.abc import Callable
 from datetime import datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
 import structlog
@@ -22,6 +23,7 @@ from libs.events.log.database import Database
 from libs.events.log.errors import ClaimTaken, Conflict, Unavailable
 from libs.events.log.store import Append, Claim, holder, load
 from libs.events.types.contacts import ContactReceived
+from libs.service.access import Belongs, may_know
 from libs.service.caller import Caller
 from libs.service.context import current_traceparent
 from libs.service.idempotency import Keyed
@@ -37,6 +39,8 @@ DRAWS = 10
 """How often a reference is drawn before something must be wrong."""
 TRIES = 20
 """How often a command is decided again because the contact moved on meanwhile."""
+
+Operation: TypeAlias = Literal["add_location", "add_message", "end_contact", "show_contact"]
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -117,21 +121,27 @@ class Desk:
 
     async def change(
         self,
+        operation: Operation,
         caller: Caller,
         contact_id: str,
         command: AddLocation | AddMessage | EndContact,
         *,
         made: str,
         keyed: Keyed | None,
+        found: Callable[[Contact], None],
     ) -> tuple[Contact, str]:
         """The contact after the command, and the id of what it made: of the first time, where the request is a repeat.
+
+        `found` sees the contact before anything is done, and may raise.
 
         Raises NotFound, a Refused, IdempotencyMismatch, Unavailable.
         """
         for attempt in range(TRIES):
             # Before the contact is loaded, so that what the first request made is in it.
             held = None if keyed is None else await holder(self._database, keyed.claim_key)
-            contact = await self._visible(caller, contact_id)
+            contact = await self._visible(operation, caller, contact_id)
+            if attempt == 0:
+                found(contact)
             if keyed is not None and held is not None:
                 return contact, keyed.made(*held, of=contact.id)
             events = events_of(
@@ -155,30 +165,29 @@ class Desk:
 
     async def show(self, caller: Caller, contact_id: str) -> tuple[Contact, Decision | None]:
         """The contact and its latest decision, by the contact's id or its reference. Raises NotFound."""
-        contact = await self._visible(caller, contact_id)
+        contact = await self._visible("show_contact", caller, contact_id)
         return contact, await latest_decision(self._database, contact.id)
 
-    async def _visible(self, caller: Caller, contact_id: str) -> Contact:
-        """Raises NotFound where there is no such contact, or none that the caller may see.
+    async def _visible(self, operation: Operation, caller: Caller, contact_id: str) -> Contact:
+        """Raises NotFound where there is no such contact, or none that the operation shows to the caller.
 
-        A gateway sees what it brought; everybody else what was presented to, or is owned by, a force of theirs, and
-        what neither is known of, if they may see what is the alliance's; so too what waits in the alliance's own queue
-        because its owner has none for it: they take it from there.
+        Until a decision is known, it is owned by whom it was presented to.
         """
         contact = contact_of(await load(self._database, await self._id_of(contact_id)))
         if contact is None:
             raise NotFound
-        if "gateway" in caller.roles and contact.received.gateway == caller.subject:
-            return contact
-        if caller.roles == {"gateway"}:
-            raise NotFound
         presented = contact.received.presented_force
-        if presented is not None and caller.sees(presented):
+        belongs = Belongs(presented=presented, gateway=contact.received.gateway)
+        if may_know(operation, caller, belongs):  # whoever owns it
             return contact
         decision = await latest_decision(self._database, contact.id)
-        if decision is not None and decision.routed.cause == "no-queue" and caller.alliance:
-            return contact
-        if not caller.sees(decision.routed.owning_force if decision else presented):
+        belongs = Belongs.to(
+            decision.routed.owning_force if decision else presented,
+            presented=presented,
+            gateway=contact.received.gateway,
+            alliances=decision is not None and decision.routed.cause == "no-queue",
+        )
+        if not may_know(operation, caller, belongs):
             raise NotFound
         return contact
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 from uuid import UUID
@@ -12,7 +11,7 @@ from starlette.requests import Request
 
 from libs.events.log.store import load
 from libs.service import cursors
-from libs.service.access import allow
+from libs.service.access import Belongs, allow, may_know
 from libs.service.bodies import Slug
 from libs.service.caller import Caller
 from libs.service.cursors import CursorQuery
@@ -136,7 +135,7 @@ async def show_incident(
     if incident is None:
         raise NotFound
     reported_by = await contact_table.forces_of_incident(database, incident_id)
-    if not _sees_any(caller, [incident.opened.owning_force, *reported_by]):
+    if not may_know("show_incident", caller, Belongs.to(incident.opened.owning_force, *reported_by)):
         raise NotFound
     return _view(incident_id, incident, events[0].time)
 
@@ -153,16 +152,12 @@ async def show_audit(
     """
     database = _desk(request).database
     known = await contact_table.read(database, contact)
-    if known is None or not _desk(request).sees(caller, known):
+    if known is None or not _desk(request).sees("show_audit", caller, known):
         raise NotFound
     entries, complete = await history_of(database, str(contact))
     return AuditView(
         contact=contact, complete=complete, events=[AuditEntryView.model_validate(entry) for entry in entries]
     )
-
-
-def _sees_any(caller: Caller, forces: Iterable[str | None]) -> bool:
-    return any(caller.sees(force) for force in forces)
 
 
 def _desk(request: Request) -> Desk:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal, TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -13,6 +14,7 @@ from libs.alliance.copy import AllianceCopy
 from libs.events.log.database import Database
 from libs.events.types import shapes
 from libs.places import Located
+from libs.service.access import Belongs, may_know
 from libs.service.caller import Caller
 from libs.service.context import current_traceparent
 from libs.service.idempotency import Keyed
@@ -43,6 +45,8 @@ from services.recording.models import DispositionBody
 from services.recording.owner import owner_of
 from services.recording.reports import known_of
 
+Operation: TypeAlias = Literal["dispose_contact", "show_audit"]
+
 log = structlog.get_logger(__name__)
 
 _POINTERS: dict[type[Refused], str] = {
@@ -69,11 +73,17 @@ class Desk:
         default_queue = alliance.defined.default_queue if alliance and alliance.defined else None
         return Scope(tuple(sorted(caller.forces)), caller.alliance, default_queue)
 
-    def sees(self, caller: Caller, contact: Contact) -> bool:
-        """Whether the contact is in that scope."""
+    def sees(self, operation: Operation, caller: Caller, contact: Contact) -> bool:
+        """Whether the operation shows the contact to the caller."""
         default_queue = self.scope_of(caller).default_queue
-        in_default_queue = contact.queue is not None and contact.queue == default_queue
-        return any(caller.sees(force) for force in contact.forces) or (caller.alliance and in_default_queue)
+        belongs = Belongs.to(
+            contact.owning_force,
+            presented=contact.presented_force,
+            answering=contact.answering_force,
+            handler=contact.handler,
+            alliances=contact.queue is not None and contact.queue == default_queue,
+        )
+        return may_know(operation, caller, belongs)
 
     async def dispose(self, contact_id: UUID, body: DispositionBody, caller: Caller, keyed: Keyed | None) -> Outcome:
         """Raises the Problem that answers, where it is refused."""
@@ -83,7 +93,7 @@ class Desk:
         located = locate(alliance, shape)
 
         def sees(contact: Contact) -> bool:
-            return contact.handler == caller.subject or self.sees(caller, contact)
+            return self.sees("dispose_contact", caller, contact)
 
         def command_for(contact: Contact) -> Command:
             return command_of(body, contact, caller, shape, located)
@@ -94,7 +104,7 @@ class Desk:
                 self.database,
                 contact_id,
                 command_for,
-                lambda forces: any(caller.sees(force) for force in forces),
+                lambda owners: may_know("show_incident", caller, Belongs.to(*owners)),
                 keyed=keyed,
                 traceparent=current_traceparent(),
             )

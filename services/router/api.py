@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query
@@ -21,7 +21,7 @@ from libs.alliance.copy import AllianceCopy
 from libs.events.log.database import Database
 from libs.events.log.store import load
 from libs.service import cursors
-from libs.service.access import allow
+from libs.service.access import Belongs, allow, may_know
 from libs.service.bodies import Body, Slug
 from libs.service.caller import Caller
 from libs.service.cursors import CursorQuery
@@ -110,7 +110,7 @@ async def list_queues(desk: AtDesk, caller: Annotated[Caller, Depends(allow("lis
         queues=[
             QueueState.of(name, known.get(name), lengths.get(name, Length()))
             for name in sorted(known.keys() | lengths.keys())
-            if caller.sees(_force_of(alliance, name))
+            if may_know("list_queues", caller, Belongs.to(_force_of(alliance, name)))
         ],
         directory_age_seconds=desk.directory_age_s,
     )
@@ -125,7 +125,7 @@ async def show_queue(
     after: CursorQuery = None,
 ) -> QueuePage:
     """A queue and the contacts in it, in the order in which they will be taken."""
-    state = await _queue(desk, queue_id, caller)
+    state = await _queue("show_queue", desk, queue_id, caller)
     place = FIRST if after is None else cursors.read(after, Place, parameter="after")
     rows = await entries.page(desk.database, queue_id, after=place, limit=limit + 1)
     return QueuePage(
@@ -156,7 +156,7 @@ async def claim_next(
     Under an `Idempotency-Key` it is taken once: sent again, the request is answered with the same contact, and with 409
     once that is no longer in the caller's hands.
     """
-    await _queue(desk, queue_id, caller)
+    await _queue("claim_next", desk, queue_id, caller)
     taker = Taker(caller.subject, _answering_force(caller, body), caller.site)
     key = await keyed(request, idempotency_key, caller, "claim_next", target=queue_id)
     try:
@@ -176,7 +176,7 @@ async def show_routing(
     subject = str(contact_id)
     events = await load(desk.database, subject)
     contact = fold(map(entries.fact_of, events))
-    if not handlers.sees(caller, contact, desk.alliance):
+    if not handlers.sees("show_routing", caller, contact, desk.alliance):
         raise NotFound
     return ContactRouting.told_by(subject, events)
 
@@ -258,10 +258,12 @@ def _force_of(alliance: Alliance, queue_id: str) -> str | None:
     return defined.force if defined else None
 
 
-async def _queue(desk: Desk, queue_id: str, caller: Caller) -> QueueState:
+async def _queue(
+    operation: Literal["show_queue", "claim_next"], desk: Desk, queue_id: str, caller: Caller
+) -> QueueState:
     """The queue's state. Raises NotFound where there is none that the caller may know of."""
     defined = desk.alliance.queues.get(queue_id)
-    if not caller.sees(_force_of(desk.alliance, queue_id)):
+    if not may_know(operation, caller, Belongs.to(_force_of(desk.alliance, queue_id))):
         raise NotFound
     length = await entries.length_of(desk.database, queue_id)
     if defined is None and not length.length:

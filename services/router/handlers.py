@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 import asyncpg
 import structlog
@@ -23,6 +23,7 @@ from libs.events.log.errors import ClaimTaken, Conflict, Unavailable
 from libs.events.log.store import Append, Claim, append, holder, load
 from libs.events.types import Fact
 from libs.events.types.routing import ContactAnswered
+from libs.service.access import Belongs, may_know
 from libs.service.caller import Caller
 from libs.service.context import current_traceparent
 from libs.service.idempotency import Keyed
@@ -38,6 +39,7 @@ AGAIN = (Conflict, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 TRIES = 5
 
 OnCommit = Callable[[], None]
+Operation: TypeAlias = Literal["show_routing", "release_contact", "confirm_owner"]
 
 
 class UnknownContact(Exception):
@@ -64,18 +66,20 @@ class Taken(NamedTuple):
     at: datetime
 
 
-def sees(caller: Caller, contact: Contact, alliance: Alliance) -> bool:
-    """Whether the contact is the caller's to know: owned by, presented to or answered for one of its forces, in its own
-    hands, or the alliance's and the caller may see what is."""
+def sees(operation: Operation, caller: Caller, contact: Contact, alliance: Alliance) -> bool:
+    """Whether the operation shows the contact to the caller; one that is not routed yet is shown to nobody."""
     decision = contact.decision
     if decision is None:
         return False
-    if caller.sees(decision.owning_force) or contact.handler == caller.subject:
-        return True
-    if caller.forces & {decision.presented_force, contact.answering_force}:
-        return True
     waits_in = alliance.queues.get(decision.queue)
-    return caller.alliance and (waits_in is None or waits_in.force is None)
+    belongs = Belongs.to(
+        decision.owning_force,
+        presented=decision.presented_force,
+        answering=contact.answering_force,
+        handler=contact.handler,
+        alliances=waits_in is None or waits_in.force is None,
+    )
+    return may_know(operation, caller, belongs)
 
 
 # Taking the next ----------------------------------------------------------------------------------------------------
@@ -161,7 +165,7 @@ async def release(
         database,
         subject,
         lambda contact, _: queue.give_back(
-            _seen(contact, caller, alliance),
+            _seen("release_contact", contact, caller, alliance),
             handler=caller.subject,
             reason=reason,
             overrule="supervisor" in caller.roles,
@@ -178,14 +182,18 @@ async def confirm_owner(
         database,
         subject,
         lambda contact, heard: queue.confirm(
-            _seen(contact, caller, alliance), heard, alliance, owning_force=force, handler=caller.subject
+            _seen("confirm_owner", contact, caller, alliance),
+            heard,
+            alliance,
+            owning_force=force,
+            handler=caller.subject,
         ),
         on_commit,
     )
 
 
-def _seen(contact: Contact, caller: Caller, alliance: Alliance) -> Contact:
-    if not sees(caller, contact, alliance):
+def _seen(operation: Operation, contact: Contact, caller: Caller, alliance: Alliance) -> Contact:
+    if not sees(operation, caller, contact, alliance):
         raise UnknownContact
     return contact
 

@@ -1,4 +1,4 @@
-"""One running system for all tests of bad input; when they are through, every service must be as well as before."""
+"""One running system for all tests at the services' door; when they are through, each must be as well as before."""
 
 from __future__ import annotations
 

@@ -71,11 +71,16 @@ def an_issuer(folder: Path) -> Iterator[Tokens]:
 
 
 @asynccontextmanager
-async def a_copy(database_url: str, bootstrap_servers: str, tokens: Tokens) -> AsyncIterator[httpx.AsyncClient]:
+async def a_copy(
+    database_url: str, bootstrap_servers: str, tokens: Tokens, **settings: Any
+) -> AsyncIterator[httpx.AsyncClient]:
     """A copy of intake, and a gateway's client of it."""
     app = make_app(
         IntakeSettings(
-            database_url=database_url, kafka_bootstrap_servers=bootstrap_servers, oidc_issuer=tokens.issuer_url
+            database_url=database_url,
+            kafka_bootstrap_servers=bootstrap_servers,
+            oidc_issuer=tokens.issuer_url,
+            **settings,
         )
     )
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -15,6 +18,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet
 
 from deploy.local.issuer import documents, make_token, server, signing_key
+from deploy.local.layout import ROOT
 from deploy.local.process import Trouble
 
 URL = "http://127.0.0.1:8005"
@@ -74,6 +78,33 @@ def test_what_is_published_holds_no_private_key(tmp_path: Path) -> None:
 def test_the_issuer_listens_on_this_machine_alone(tmp_path: Path, host: str) -> None:
     with pytest.raises(Trouble, match="this machine alone"):
         server(host, 0, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("KUBERNETES_SERVICE_HOST", "10.0.0.1"),
+        ("OIDC_ISSUER", "https://login.example.police.uk/realms/alliance"),
+        ("OIDC_ISSUER_FILE", "/run/secrets/issuer"),
+        ("DATABASE_URL_FILE", "/run/secrets/database"),
+    ],
+)
+def test_the_issuer_does_not_start_where_there_is_a_mark_of_a_deployment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(Trouble, match=f"no local run .*{name}"):
+        server("127.0.0.1", 0, tmp_path)
+    asked = [sys.executable, "-m", "deploy.local.token", "--role", "handler"]
+    answer = subprocess.run(asked, capture_output=True, text=True, cwd=ROOT, env={**os.environ, name: value})
+    assert answer.returncode == 1
+    assert answer.stdout == ""
+    assert "no local run" in answer.stderr
+
+
+def test_the_issuer_starts_where_the_services_believe_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OIDC_ISSUER", URL)
+    server("127.0.0.1", 0, tmp_path).server_close()
 
 
 def test_the_issuer_serves_its_documents_and_no_token(tmp_path: Path) -> None:

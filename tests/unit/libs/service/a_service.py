@@ -50,7 +50,7 @@ async def lifespan(_: FastAPI) -> AsyncIterator[None]:
 
 def main() -> None:
     settings = ServiceSettings.read()
-    for module, name in ((wire, "HEAD_S"), (run, "EXIT_S"), (run, "FINISH_S")):
+    for module, name in ((wire, "HEAD_S"), (run, "EXIT_S"), (run, "FINISH_S"), (run, "UNREAD_S")):
         setattr(module, name, float(os.environ.get(name, getattr(module, name))))
     ACCESS.update(RULES)
     app = service_app(

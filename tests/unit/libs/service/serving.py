@@ -13,7 +13,7 @@ from fastapi.responses import Response
 from pydantic import Field, field_validator
 
 from libs.events.log import errors as log
-from libs.service.access import ACCESS, Caller, Rule, allow
+from libs.service.access import ACCESS, Caller, Rule, Scope, allow, only
 from libs.service.bodies import Body
 from libs.service.health import Health
 from libs.service.problem import Conflicting, NotFound, responses
@@ -22,8 +22,7 @@ from libs.service.settings import Settings
 from tests.unit.libs.service.issuing import LocalIssuer
 
 RULES = {
-    name: Rule(["handler", "supervisor"], "Things of the token's forces.")
-    for name in ("make_thing", "get_thing", "fail", "wait")
+    name: Rule(only(Scope.CONTACT, "handler", "supervisor")) for name in ("make_thing", "get_thing", "fail", "wait")
 }
 
 

@@ -6,25 +6,10 @@ import httpx
 import pytest
 from fastapi import APIRouter, Depends, FastAPI
 
-from libs.service.access import ACCESS, Rule, allow, check_complete
+from libs.service.access import ACCESS, Belongs, Rule, Scope, allow, check_complete, only
 from libs.service.caller import ROLES, Caller
 from tests.unit.libs.service.issuing import LocalIssuer
 from tests.unit.libs.service.serving import calling, make_app
-
-CALLER = Caller(subject="a", roles=frozenset({"handler"}), forces=frozenset({"bedfordshire", "hertfordshire"}))
-
-
-def test_a_caller_sees_its_own_forces_and_no_other() -> None:
-    assert CALLER.sees("bedfordshire")
-    assert not CALLER.sees("cambridgeshire")
-    assert not CALLER.sees("")
-
-
-def test_what_is_the_alliance_s_is_seen_by_who_may_see_the_alliance() -> None:
-    assert not CALLER.sees(None)
-    whole = Caller(subject="a", roles=frozenset(), forces=frozenset(), alliance=True)
-    assert whole.sees(None)
-    assert not whole.sees("bedfordshire")
 
 
 async def test_a_role_of_the_rule_gets_in(client: httpx.AsyncClient, bearer: dict[str, str]) -> None:
@@ -120,7 +105,7 @@ def test_an_operation_without_a_rule_or_a_guard_is_named() -> None:
     @misguided.get("/misguided")
     async def other_guard(caller: Annotated[Caller, Depends(allow("no_guard"))]) -> None: ...
 
-    ACCESS.update({name: Rule(["auditor"], "Nothing.") for name in ("no_guard", "other_guard")})
+    ACCESS.update({name: Rule(only(Scope.PUBLIC, "auditor")) for name in ("no_guard", "other_guard")})
     app = FastAPI(docs_url=None, redoc_url=None)
     unruled.include_router(unguarded)
     app.include_router(unruled, prefix="/deep")
@@ -145,12 +130,27 @@ async def test_a_service_with_an_unguarded_operation_does_not_start(local: Local
 
 def test_a_rule_names_roles_that_there_are() -> None:
     with pytest.raises(ValueError, match="king"):
-        Rule(["king"], "Everything.")
+        Rule(only(Scope.PUBLIC, "king"))
     with pytest.raises(ValueError, match="empty"):
-        Rule([], "Nothing.")
+        Rule({})
 
 
-def test_every_row_names_roles_that_there_are_and_says_what_they_see() -> None:
+def test_every_row_names_roles_that_there_are_and_every_role_has_a_row() -> None:
     for name, rule in ACCESS.items():
         assert set(rule.roles) <= ROLES, name
-        assert rule.scope.endswith("."), name
+    assert {role for rule in ACCESS.values() for role in rule.roles} == ROLES
+
+
+def test_whoever_may_know_of_a_thing_by_one_of_its_roles_may() -> None:
+    rule = Rule(only(Scope.BROUGHT, "gateway") | only(Scope.CONTACT, "handler"))
+    thing = Belongs.to("bedfordshire", gateway="trunk-1")
+
+    def admits(*roles: str, subject: str = "trunk-1", force: str = "essex") -> bool:
+        return rule.admits(Caller(subject, frozenset(roles), frozenset({force})), thing)
+
+    assert admits("gateway")
+    assert not admits("gateway", subject="trunk-2", force="bedfordshire")
+    assert not admits("handler")
+    assert admits("handler", force="bedfordshire")
+    assert admits("handler", "gateway")
+    assert not admits("auditor", force="bedfordshire")

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from libs.service import docs
-from libs.service.access import ACCESS
+from libs.service.access import ACCESS, Scope
 from libs.service.problem import SCHEMA, TREE, Invalid
 
 
@@ -32,8 +32,10 @@ async def test_an_operation_is_called_as_its_function_is(document: dict[str, Any
 async def test_who_may_call_is_made_from_the_table(document: dict[str, Any]) -> None:
     making = operations(document)["make_thing"]
     assert making["description"] == (
-        "Make a thing.\n\n**Who may call:** handler, supervisor. Things of the token's forces."
+        "Make a thing.\n\n**Who may call,** and what they are shown:\n\n"
+        f"* handler, supervisor: {Scope.CONTACT.sentence}"
     )
+    assert making["x-access"] == {"handler": "contact", "supervisor": "contact"}
     assert making["security"] == [{"bearer": []}]
     assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
 
@@ -45,7 +47,7 @@ async def test_only_what_is_open_needs_no_token(document: dict[str, Any]) -> Non
 
 async def test_every_problem_that_an_operation_may_answer_is_documented(document: dict[str, Any]) -> None:
     answers = operations(document)["make_thing"]["responses"]
-    assert set(answers) == {"201", "400", "401", "403", "404", "409", "413", "415", "422", "500", "503"}
+    assert set(answers) == {"201", "400", "401", "403", "404", "409", "413", "415", "422", "429", "500", "503"}
     for status, answer in answers.items():
         if status != "201":
             assert answer["content"] == {

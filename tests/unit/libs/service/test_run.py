@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -226,6 +227,76 @@ async def test_who_does_not_finish_a_request_s_head_is_cut_off(service: Running)
         writer.write(b"GET /healthz HTTP/1.1\r\nhost: a\r\n")
         assert await reader.read() == b""
         assert 0.8 < time.monotonic() - began < 4
+
+
+@pytest.fixture(scope="module")
+async def narrow() -> AsyncIterator[Running]:
+    """A process that takes three connections of one address, and drops what is not read for two seconds."""
+    async with running("http://127.0.0.1:1", CONNECTIONS_PER_PEER="3", UNREAD_S="2") as started:
+        yield started
+
+
+GET = b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n"
+BEGUN = b"POST /v1/things/1 HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"GET / HT", BEGUN, BEGUN + b"{", GET], ids=["nothing", "half", "head", "body", "all"]
+)
+async def test_an_address_with_all_its_connections_idle_or_dribbling_gets_the_next_and_loses_the_eldest(
+    narrow: Running, said: bytes
+) -> None:
+    async with connected(narrow) as (first, writing), connected(narrow) as (_, w2), connected(narrow) as (_, w3):
+        for writer in (writing, w2, w3):
+            writer.write(said)
+        if said == GET:
+            await answer(first)
+        await asyncio.sleep(0.1)
+        async with connected(narrow) as (reader, writer):
+            writer.write(GET)
+            assert (await answer(reader))[0] == 200
+            assert await first.read() == b"", "the eldest is still open"
+            writer.write(GET)
+            assert (await answer(reader))[0] == 200
+
+
+async def test_an_address_with_all_its_connections_busy_is_told_to_come_again(local: LocalIssuer) -> None:
+    async with running(local.url, CONNECTIONS_PER_PEER="3") as service:
+        await service.read("issuer's keys changed")
+        wait = f"PUT /v1/things/wait/1.5 HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {local.token()}\r\n\r\n"
+        async with connected(service) as one, connected(service) as two, connected(service) as three:
+            for _, writer in (one, two, three):
+                writer.write(wait.encode())
+            await asyncio.sleep(0.3)
+            async with connected(service) as (reader, _):
+                status, headers, body = await answer(reader)
+                assert (status, headers["retry-after"], headers["connection"]) == (429, "1", "close")
+                assert json.loads(body)["type"].endswith("/too-many-requests")
+            assert [(await answer(reader))[0] for reader, _ in (one, two, three)] == [204] * 3
+            async with connected(service) as (reader, writer):
+                writer.write(GET)
+                assert (await answer(reader))[0] == 200
+
+
+async def test_who_does_not_read_its_answer_is_cut_off(narrow: Running) -> None:
+    """The answers are more than any buffer holds; afterwards nobody but us knows the connection."""
+    unread = socket.socket()
+    unread.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    unread.connect(("127.0.0.1", narrow.port))
+    with unread:
+        unread.sendall(b"GET /openapi.json HTTP/1.1\r\nhost: a\r\n\r\n" * 1000)
+        began = time.monotonic()
+        while _kept(unread.getsockname()[1]):
+            assert time.monotonic() - began < 15, "the connection is still kept"
+            await asyncio.sleep(0.2)
+        assert time.monotonic() - began > 1
+
+
+def _kept(port: int) -> bool:
+    """Whether the peer's end of our connection is established."""
+    remote = f"0100007F:{port:04X}"
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    return any(line.split()[2] == remote and line.split()[3] == "01" for line in lines)
 
 
 async def test_requests_in_one_packet_are_answered_in_order(service: Running) -> None:

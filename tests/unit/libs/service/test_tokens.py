@@ -219,12 +219,72 @@ async def test_strangers_cannot_make_us_ask_the_issuer_often(local: LocalIssuer,
     assert len(local.asked) == asked  # the keys were fetched less than five seconds ago
 
 
-async def test_a_key_that_is_no_longer_listed_ends_its_tokens_at_once(local: LocalIssuer, verifier: Verifier) -> None:
-    token = local.token()
-    await verifier.caller(token)
+class Retiring:
+    """A verifier whose issuer has just ceased to list the Ed25519 key; `later(s)` lets time pass."""
+
+    def __init__(self, local: LocalIssuer, retired_key_s: float) -> None:
+        self.passed = 0.0
+        self.issuer = Issuer(local.url, min_interval_s=0, retired_key_s=retired_key_s, clock=self.now)
+        self.verifier = Verifier(self.issuer, audience=AUDIENCE, clock=self.now)
+
+    def now(self) -> float:
+        return time.time() + self.passed
+
+
+async def retiring(local: LocalIssuer, retired_key_s: float = 3600) -> Retiring:
+    made = Retiring(local, retired_key_s)
+    await made.issuer.fetch()
     local.keys = public(P256)
-    await verifier.issuer.fetch()
-    assert "key" in (await refusal(verifier, token)).detail
+    await made.issuer.fetch()
+    return made
+
+
+async def test_a_key_that_is_no_longer_listed_verifies_what_it_signed_before_until_that_expires(
+    local: LocalIssuer,
+) -> None:
+    before = local.token(exp=time.time() + 600)
+    made = await retiring(local)
+    assert (await made.verifier.caller(before)).subject == "handler-1"
+    made.passed = 500
+    await made.issuer.fetch()  # whatever is fetched meanwhile
+    await made.verifier.caller(before)
+    made.passed = 700
+    assert "expired" in (await refusal(made.verifier, before)).detail
+
+
+async def test_a_key_that_is_no_longer_listed_verifies_nothing_that_was_issued_after(local: LocalIssuer) -> None:
+    made = await retiring(local)
+    made.passed = 100
+    for issued in ({"iat": made.now()}, {"iat": None}):
+        token = local.token(exp=made.now() + 600, nbf=None, **issued)
+        assert "lists no more" in (await refusal(made.verifier, token)).detail
+
+
+async def test_a_key_that_is_no_longer_listed_verifies_nothing_after_its_bound(local: LocalIssuer) -> None:
+    """However long its tokens were to last: a thief of the key dates them as he likes."""
+    token = local.token(exp=time.time() + 86_400)
+    made = await retiring(local, retired_key_s=900)
+    made.passed = 880
+    await made.verifier.caller(token)  # and is known for a minute, were it not for the bound
+    made.passed = 901
+    assert "does not list" in (await refusal(made.verifier, token)).detail
+
+
+async def test_where_removal_is_to_revoke_a_key_that_is_no_longer_listed_ends_its_tokens_at_once(
+    local: LocalIssuer,
+) -> None:
+    token = local.token()
+    made = await retiring(local, retired_key_s=0)
+    assert "does not list" in (await refusal(made.verifier, token)).detail
+
+
+async def test_a_key_that_is_listed_again_is_a_key_again(local: LocalIssuer) -> None:
+    made = await retiring(local)
+    local.keys = public(P256, ED25519)
+    await made.issuer.fetch()
+    made.passed = 5000
+    await made.verifier.caller(local.token(iat=made.now(), nbf=None, exp=made.now() + 60))
+    assert [key.kid for key in made.issuer.retired] == ["rsa"]
 
 
 async def test_an_outage_of_the_issuer_changes_nothing_for_known_keys(local: LocalIssuer, verifier: Verifier) -> None:

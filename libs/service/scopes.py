@@ -1,0 +1,115 @@
+"""Whose a thing is, and to whom that shows it: the force scopes that `libs.service.access` gives to roles.
+
+A scope is a set of ties: who has one of them to a thing may know of it. What may be known and what the documents say
+are made from the same members.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from libs.service.caller import Caller
+
+
+class Tie(Enum):
+    """How a thing may belong to a caller."""
+
+    BROUGHT = "brought"
+    """The caller is the gateway that brought it."""
+    OWNED = "owned"
+    """By a force of the token."""
+    PRESENTED = "presented"
+    """To a force of the token."""
+    ANSWERED = "answered"
+    """For a force of the token."""
+    HELD = "held"
+    """It is in the caller's own hands, or was when it ended."""
+    ALLIANCE = "alliance"
+    """It is nobody's yet, or waits in the alliance's own queue; and the token has the claim `alliance`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Belongs:
+    """Whose a thing is, as far as the service that asks knows."""
+
+    owners: frozenset[str | None] = frozenset()
+    """Forces; None among them: it is nobody's yet, and so the alliance's."""
+    presented: str | None = None
+    answering: str | None = None
+    handler: str | None = None
+    gateway: str | None = None
+    alliances: bool = False
+    """It waits in a queue of the alliance's own, whoever owns it."""
+
+    @classmethod
+    def to(cls, *owners: str | None, **rest: str | bool | None) -> Belongs:
+        return cls(frozenset(owners), **rest)  # type: ignore[arg-type]
+
+    def has(self, tie: Tie, caller: Caller) -> bool:
+        match tie:
+            case Tie.OWNED:
+                return not self.owners.isdisjoint(caller.forces)
+            case Tie.PRESENTED:
+                return self.presented in caller.forces
+            case Tie.ANSWERED:
+                return self.answering in caller.forces
+            case Tie.HELD:
+                return self.handler is not None and self.handler == caller.subject
+            case Tie.BROUGHT:
+                return self.gateway is not None and self.gateway == caller.subject
+            case Tie.ALLIANCE:
+                return caller.alliance and (self.alliances or None in self.owners)
+
+
+_ALLIANCES = "nobody's yet, or whose owner has no queue for them."
+
+
+class Scope(Enum):
+    """What of a kind of thing a role may know of: a sentence for the documents, and the ties of which one is needed."""
+
+    sentence: str
+    ties: frozenset[Tie] | None
+    """None: whatever the token's forces."""
+
+    def __init__(self, sentence: str, ties: frozenset[Tie] | None) -> None:
+        self.sentence = sentence
+        self.ties = ties
+
+    TAKEN = "a contact is taken for whichever force it is.", None
+    PUBLIC = "whatever the token's forces: it is the alliance's, and nothing in it is personal.", None
+    PLACE = "whatever the token's forces; the place asked for is neither kept nor logged.", None
+    PARKED = "this service's parked events, of every force; no personal data is shown.", None
+
+    BROUGHT = "contacts that it brought itself.", frozenset({Tie.BROUGHT})
+    CONTACT = (
+        "contacts that a force of theirs owns or was presented with; with the claim `alliance` also those that are "
+        + _ALLIANCES,
+        frozenset({Tie.OWNED, Tie.PRESENTED, Tie.ALLIANCE}),
+    )
+    QUEUE = (
+        "queues of the token's forces; with the claim `alliance` also the alliance's own.",
+        frozenset({Tie.OWNED, Tie.ALLIANCE}),
+    )
+    ROUTED = (
+        "contacts that a force of theirs owns, was presented with or answers, or that are in their own hands; with the "
+        "claim `alliance` also those that are " + _ALLIANCES,
+        frozenset({Tie.OWNED, Tie.PRESENTED, Tie.ANSWERED, Tie.HELD, Tie.ALLIANCE}),
+    )
+    RECORDED = (
+        "contacts that a force of theirs owns, was presented with or answered; with the claim `alliance` also those "
+        "that are " + _ALLIANCES,
+        frozenset({Tie.OWNED, Tie.PRESENTED, Tie.ANSWERED, Tie.ALLIANCE}),
+    )
+    DISPOSED = (
+        "contacts that a force of theirs owns, was presented with or answered, or that they answered themselves, and "
+        "incidents they may see; with the claim `alliance` also those that are " + _ALLIANCES,
+        frozenset({Tie.OWNED, Tie.PRESENTED, Tie.ANSWERED, Tie.HELD, Tie.ALLIANCE}),
+    )
+    INCIDENT = (
+        "incidents that a force of theirs owns, or whose contacts one did; with the claim `alliance` also nobody's.",
+        frozenset({Tie.OWNED, Tie.ALLIANCE}),
+    )
+
+    def admits(self, caller: Caller, thing: Belongs) -> bool:
+        return self.ties is None or any(thing.has(tie, caller) for tie in self.ties)
