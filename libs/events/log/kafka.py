@@ -19,6 +19,8 @@ from aiokafka.partitioner import murmur2
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import Boolean, CompactArray, CompactString, Int16, Int32, Int64, Schema, TaggedFields
 
+from libs.events.log.broker import Broker
+
 log = structlog.get_logger(__name__)
 
 SESSION_TIMEOUT_MS = 3000
@@ -51,10 +53,10 @@ async def started(client: Client) -> AsyncIterator[Client]:
             log.info("client_stopped_badly", error=type(error).__name__)
 
 
-def producer(bootstrap_servers: str, client_id: str) -> AIOKafkaProducer:
+def producer(broker: Broker, client_id: str) -> AIOKafkaProducer:
     """Idempotent and acknowledged by all: what it has sent is there once, in order."""
     return AIOKafkaProducer(
-        bootstrap_servers=bootstrap_servers,
+        **broker.options(),
         client_id=client_id,
         acks="all",
         enable_idempotence=True,
@@ -66,10 +68,10 @@ def producer(bootstrap_servers: str, client_id: str) -> AIOKafkaProducer:
     )
 
 
-def consumer(bootstrap_servers: str, client_id: str, *, group: str | None = None) -> AIOKafkaConsumer:
+def consumer(broker: Broker, client_id: str, *, group: str | None = None) -> AIOKafkaConsumer:
     """Reads from where it is told and nowhere else: offsets are kept in the database, or in memory."""
     return AIOKafkaConsumer(
-        bootstrap_servers=bootstrap_servers,
+        **broker.options(),
         client_id=client_id,
         group_id=group,
         enable_auto_commit=False,
