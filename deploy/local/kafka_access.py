@@ -132,9 +132,13 @@ def _filter(acl: AclBinding) -> AclBindingFilter:
 
 
 def _admin(broker: Broker) -> AdminClient:
+    return AdminClient(librdkafka_options(broker))
+
+
+def librdkafka_options(broker: Broker) -> dict[str, Any]:
+    """What librdkafka's clients are told, as `Broker.options` tells aiokafka's."""
     given: dict[str, Any] = {
         "bootstrap.servers": broker.servers,
-        "client.id": "hueandcry-access",
         "security.protocol": broker.protocol,
         "sasl.mechanism": MECHANISM if broker.username else None,
         "sasl.username": broker.username,
@@ -144,7 +148,7 @@ def _admin(broker: Broker) -> AdminClient:
         "ssl.key.location": broker.key_file and str(broker.key_file),
         "log_level": 0,
     }
-    return AdminClient({name: value for name, value in given.items() if value is not None})
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _done(broker: Broker, futures: Iterable[Future[Any]]) -> list[Any]:

@@ -14,7 +14,7 @@ from uuid import UUID
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.errors import KafkaError, NoBrokersAvailable
+from aiokafka.errors import KafkaError, NoBrokersAvailable, TopicAuthorizationFailedError
 from aiokafka.partitioner import murmur2
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import Boolean, CompactArray, CompactString, Int16, Int32, Int64, Schema, TaggedFields
@@ -180,11 +180,14 @@ class Topic(NamedTuple):
 
 
 async def topics(client: AIOKafkaConsumer, names: Sequence[str]) -> dict[str, Topic]:
-    """The topics that exist among the names. Raises what UNREACHABLE names."""
+    """The topics that exist among the names. Raises what UNREACHABLE names, also where we may not use one of them."""
     node = client._client.get_random_node()
     if node is None:
         raise NoBrokersAvailable
     answer = await client._client.send(node, _MetadataRequest(names))
+    for error, name, *_ in answer.topics:
+        if error == TopicAuthorizationFailedError.errno:
+            raise TopicAuthorizationFailedError(name)
     mask = (1 << 64) - 1
     return {
         name: Topic(UUID(int=(high & mask) << 64 | (low & mask)), tuple(sorted(p[1] for p in partitions)))
