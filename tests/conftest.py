@@ -18,13 +18,21 @@ import pytest_asyncio
 
 from deploy.local.databases import Logins, make_database, migrate
 from deploy.local.kafka import Kafka
+from deploy.local.kafka_access import furnish
 from deploy.local.postgres import Postgres
 from deploy.local.process import free_port
 from deploy.local.topics import create_topics, recreate_topics
+from libs.events.log.broker import Broker
 
 FORCES = ("bedfordshire", "cambridgeshire", "hertfordshire")
 """Whose topics a test finds."""
 PASSWORD = "only-for-tests"
+
+
+def kafka_settings(broker: Broker, service: str) -> dict[str, str]:
+    """What a service's settings say of Kafka: it comes by its own name, and may do what that name may."""
+    return {"kafka_bootstrap_servers": broker.servers, "kafka_username": service, "kafka_password": PASSWORD}
+
 
 NewDatabase = Callable[[str], Awaitable[Logins]]
 DatabaseUrl = Callable[[str], Awaitable[str]]
@@ -88,25 +96,27 @@ def postgres(parts_folder: Path) -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def kafka(parts_folder: Path) -> Iterator[Kafka]:
-    """A Kafka broker without topics. `bootstrap_servers` is its address."""
-    broker = Kafka(parts_folder / "kafka", free_port(), free_port(), parts_folder / "kafka.log")
+    """A Kafka node with every principal and ACL, without topics. `broker()` is how its operator comes to it,
+    `broker("intake")` how intake does."""
+    broker = Kafka(parts_folder / "kafka", free_port(), free_port(), parts_folder / "kafka.log", lambda _: PASSWORD)
     broker.start()
+    furnish(broker.broker(), FORCES, broker.password)
     yield broker
     broker.stop()
 
 
 @pytest_asyncio.fixture(scope="session")
-async def topics(kafka: Kafka) -> str:
-    """The broker's address, with every topic there (other tests write to them too)."""
-    await create_topics(kafka.bootstrap_servers, FORCES)
-    return kafka.bootstrap_servers
+async def topics(kafka: Kafka) -> Broker:
+    """Kafka, as its operator, with every topic there (other tests write to them too)."""
+    await create_topics(kafka.broker(), FORCES)
+    return kafka.broker()
 
 
 @pytest_asyncio.fixture
-async def empty_topics(kafka: Kafka) -> str:
-    """The broker's address, with every topic there and empty."""
-    await recreate_topics(kafka.bootstrap_servers, FORCES)
-    return kafka.bootstrap_servers
+async def empty_topics(kafka: Kafka) -> Broker:
+    """Kafka, as its operator, with every topic there and empty."""
+    await recreate_topics(kafka.broker(), FORCES)
+    return kafka.broker()
 
 
 @pytest_asyncio.fixture(scope="session")

@@ -20,11 +20,13 @@ import httpx
 from deploy.local import parts
 from deploy.local.databases import Logins, make_databases, migrate_all
 from deploy.local.issuer import make_token
+from deploy.local.kafka_access import furnish
 from deploy.local.layout import ROOT, SERVICE_PORTS, Layout
 from deploy.local.process import Child, free_port
 from deploy.local.secret_files import secret
 from deploy.local.supervisor import Part
 from deploy.local.topics import create_topics
+from libs.events.log.broker import Broker
 from services.directory import alliance_file
 
 PORTS = 9
@@ -50,18 +52,18 @@ class System:
         node.prepare()
         self.launch(parts.postgres_part(server), parts.kafka_part(node), parts.issuer_part(self.layout))
         self.wait("postgres", "kafka")
-        self.logins = _elsewhere(lambda: asyncio.run(self._furnish(server.admin_url, node.bootstrap_servers)))
+        self.logins = _elsewhere(lambda: asyncio.run(self._furnish(server.admin_url)))
         environments = {
-            name: parts.service_environment(self.layout, self.logins[name], node.bootstrap_servers)
-            for name in SERVICE_PORTS
+            name: parts.service_environment(self.layout, self.logins[name], self.broker()) for name in SERVICE_PORTS
         }
         command = [sys.executable, "-m", "services.directory", "load", str(self.alliance)]
         subprocess.run(command, cwd=ROOT, env=environments["directory"], check=True, capture_output=True)
         self.launch(*(parts.service_part(self.layout, name, environments[name]) for name in SERVICE_PORTS))
         self.wait("issuer", *SERVICE_PORTS)
 
-    async def _furnish(self, admin_url: str, kafka: str) -> dict[str, Logins]:
-        await create_topics(kafka, self.forces)
+    async def _furnish(self, admin_url: str) -> dict[str, Logins]:
+        await create_topics(self.broker(), self.forces)
+        furnish(self.broker(), self.forces, parts.kafka_password(self.layout))
         logins = await make_databases(admin_url, lambda role: secret(self.layout.secrets, f"{role}.password"))
         await migrate_all(logins)
         return logins
@@ -70,15 +72,16 @@ class System:
         """Start another copy of a service on a port of its own; its part's name. Its address: `url(name)`."""
         part = self.parts[service]
         other = replace(self.layout, base_port=free_port(PORTS))
-        environment = parts.service_environment(self.layout, self.logins[service], self._kafka())
+        environment = parts.service_environment(self.layout, self.logins[service], self.broker())
         copy = parts.service_part(other, service, environment | {"PORT": str(other.port(service))})
         copy.name = f"{part.name}-2"
         self._copies[copy.name] = other.url(service)
         self.launch(copy)
         return copy.name
 
-    def _kafka(self) -> str:
-        return f"127.0.0.1:{self.layout.kafka_port}"
+    def broker(self) -> Broker:
+        """Kafka, as its operator."""
+        return parts.kafka_node(self.layout).broker()
 
     def url(self, name: str) -> str:
         return self._copies.get(name) or self.layout.url(name)

@@ -1,6 +1,8 @@
 """Apache Kafka 4 as one KRaft node on the loopback address: broker and controller in one process.
 
-Invariant: the data folder is either absent or formatted (it is made beside its place and renamed).
+Invariants: the data folder is either absent or formatted (it is made beside its place and renamed). Nobody is served
+without a name and password, and nobody but the broker itself and the operator may do what no ACL allows
+(`kafka_access.py`); passwords stand in files of mode 0600 and on no command line.
 """
 
 from __future__ import annotations
@@ -11,18 +13,25 @@ import socket
 import struct
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import uuid4
 
 from deploy.local.jars import kafka_jars
 from deploy.local.java import find_java
 from deploy.local.process import Child, Trouble, spawn, wait_until
+from deploy.local.secret_files import keep_secret
+from libs.events.log.broker import MECHANISM, Broker
 
 START_LIMIT_S = 90.0
 STOP_LIMIT_S = 20.0
 YIELDING = 5
 """Its niceness, where all parts share a machine: a contact is taken first, and carried on then."""
+
+ITSELF, OPERATOR = "kafka", "operator"
+"""The principals that may do everything: the broker, towards its controller; and who makes topics, principals, ACLs."""
 
 JVM = (
     "-Xms64m",
@@ -42,7 +51,18 @@ SETTINGS: Mapping[str, str] = {
     "node.id": "1",
     "controller.listener.names": "CONTROLLER",
     "inter.broker.listener.name": "BROKER",
-    "listener.security.protocol.map": "BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "listener.security.protocol.map": "BROKER:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT",
+    # who it is is proved, by SCRAM; a controller takes PLAIN only, which stays on this machine
+    "sasl.enabled.mechanisms": MECHANISM,
+    "sasl.mechanism.inter.broker.protocol": MECHANISM,
+    "listener.name.controller.sasl.enabled.mechanisms": "PLAIN",
+    "sasl.mechanism.controller.protocol": "PLAIN",
+    # a name whose password was taken away is out within the hour (aiokafka then comes anew, with what its file says)
+    "connections.max.reauth.ms": "3600000",
+    # what no ACL allows is refused
+    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    "allow.everyone.if.no.acl.found": "false",
+    "super.users": f"User:{ITSELF};User:{OPERATOR}",
     # one node
     "offsets.topic.replication.factor": "1",
     "offsets.topic.num.partitions": "12",
@@ -82,13 +102,15 @@ class Kafka:
     port: int
     controller_port: int
     log: Path
+    password: Callable[[str], str] = field(repr=False)
+    """Each principal's."""
     settings: Mapping[str, str] = field(default_factory=dict)
     child: Child | None = None
     _java: list[str | Path] = field(default_factory=list, repr=False)
 
-    @property
-    def bootstrap_servers(self) -> str:
-        return f"127.0.0.1:{self.port}"
+    def broker(self, principal: str = OPERATOR) -> Broker:
+        """For a client that comes as this principal."""
+        return Broker(f"127.0.0.1:{self.port}", principal, self.password(principal))
 
     def start(self) -> None:
         """Fetch the jars where they are missing, format the folder where it is new, start, wait until it answers.
@@ -102,9 +124,15 @@ class Kafka:
         """Fetch the jars where they are missing and format the folder where it is new. Raises Trouble."""
         self._java = [find_java(), *JVM, "-cp", os.pathsep.join(str(jar) for jar in kafka_jars())]
         self.folder.mkdir(parents=True, exist_ok=True)
+        properties = self.folder / "server.properties"
         if not self._data.exists():
             self._make_data(self._java)
-        (self.folder / "server.properties").write_text(self._properties(self._data))
+        elif properties.exists() and "StandardAuthorizer" not in properties.read_text():
+            raise Trouble(
+                f"{self.folder} was made when Kafka asked nobody for a password, and does not know the passwords that "
+                "it asks for now: `make reset` forgets what local runs have stored, and the next run makes it anew."
+            )
+        keep_secret(self.folder, properties.name, self._properties(self._data))
 
     def launch(self) -> Child:
         """Start the prepared node, without waiting."""
@@ -139,21 +167,31 @@ class Kafka:
             "advertised.listeners": f"{at},CONTROLLER://{controller}",
             "controller.quorum.bootstrap.servers": controller,
             "log.dirs": str(data),
+            f"listener.name.broker.{MECHANISM.lower()}.sasl.jaas.config": self._login("scram.Scram"),
+            "listener.name.controller.plain.sasl.jaas.config": self._login("plain.Plain", f"user_{ITSELF}"),
             **self.settings,
         }
         return "".join(f"{name}={value}\n" for name, value in settings.items())
 
+    def _login(self, kind: str, *more: str) -> str:
+        """The broker's own login, and what else has its password."""
+        names = " ".join(f'{name}="{self.password(ITSELF)}"' for name in ("password", *more))
+        return f'org.apache.kafka.common.security.{kind}LoginModule required username="{ITSELF}" {names};'
+
     def _make_data(self, java: list[str | Path]) -> None:
         draft = Path(tempfile.mkdtemp(prefix="making-", dir=self.folder))
-        tool = [str(part) for part in (*java, "kafka.tools.StorageTool")]
         try:
-            properties = draft / "format.properties"
-            properties.write_text(self._properties(draft / "data"))
-            cluster = subprocess.run([*tool, "random-uuid"], capture_output=True, text=True, check=False)
-            command = ["format", "--standalone", "--cluster-id", cluster.stdout.strip(), "--config", str(properties)]
-            made = subprocess.run([*tool, *command], capture_output=True, text=True, check=False)
+            properties = keep_secret(draft, "format.properties", self._properties(draft / "data"))
+            cluster = urlsafe_b64encode(uuid4().bytes).decode().rstrip("=")  # as Kafka writes its ids
+            command = ["kafka.tools.StorageTool", "format", "--standalone", "--cluster-id", cluster]
+            command += ["--config", str(properties)]
+            for name in (ITSELF, OPERATOR):
+                command += ["--add-scram", f"{MECHANISM}=[name={name},password={self.password(name)}]"]
+            # the program and its arguments from a file: on the command line they would stand in the process list
+            arguments = keep_secret(draft, "format.arguments", "\n".join(f'"{word}"' for word in command))
+            made = subprocess.run([*map(str, java), f"@{arguments}"], capture_output=True, text=True, check=False)
             if made.returncode != 0:
-                said = (made.stderr or made.stdout or cluster.stderr).strip()
+                said = (made.stderr or made.stdout).strip()
                 raise Trouble(f"Kafka's data folder could not be made in {self.folder}: {said}")
             (draft / "data").rename(self._data)
         finally:

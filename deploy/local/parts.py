@@ -10,6 +10,7 @@ import os
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 from deploy.local import kafka, postgres
@@ -18,8 +19,9 @@ from deploy.local.kafka import Kafka
 from deploy.local.layout import ROOT, Layout
 from deploy.local.postgres import Postgres
 from deploy.local.process import Child, spawn
-from deploy.local.secret_files import keep_secret, secret
+from deploy.local.secret_files import keep_secret, password_file, secret
 from deploy.local.supervisor import Part
+from libs.events.log.broker import Broker
 
 SERVICE_STOP_LIMIT_S = 12.0
 """A service goes by itself within ten seconds (libs.service.run)."""
@@ -35,7 +37,19 @@ def postgres_server(layout: Layout) -> Postgres:
 
 
 def kafka_node(layout: Layout) -> Kafka:
-    return Kafka(layout.var / "kafka", layout.kafka_port, layout.controller_port, layout.log("kafka"))
+    """Kafka, with the passwords of this run."""
+    return Kafka(
+        layout.var / "kafka", layout.kafka_port, layout.controller_port, layout.log("kafka"), kafka_password(layout)
+    )
+
+
+def kafka_password(layout: Layout) -> Callable[[str], str]:
+    """Of each principal."""
+    return lambda principal: kafka_password_file(layout, principal).read_text()
+
+
+def kafka_password_file(layout: Layout, principal: str) -> Path:
+    return password_file(layout.secrets, f"kafka-{principal}.password")
 
 
 def postgres_part(server: Postgres) -> Part:
@@ -74,16 +88,22 @@ def service_part(layout: Layout, service: str, environment: dict[str, str]) -> P
     )
 
 
-def service_environment(layout: Layout, logins: Logins, bootstrap_servers: str) -> dict[str, str]:
-    """A service's settings. Its password stands in a file, not in its environment."""
-    steered = {"DATABASE_URL", "MIGRATION_DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS", "HOST", "SOURCE", "OIDC_AUDIENCE"}
+def service_environment(layout: Layout, logins: Logins, broker: Broker) -> dict[str, str]:
+    """A service's settings. Its passwords stand in files, not in its environment. `broker` is the operator's: the
+    service comes by a name of its own there, where that Kafka asks for names."""
+    steered = {"DATABASE_URL", "MIGRATION_DATABASE_URL", "HOST", "SOURCE", "OIDC_AUDIENCE"}
+    if broker.username is not None:  # the operator's are nobody else's
+        steered |= {"KAFKA_PASSWORD", "KAFKA_USERNAME", "KAFKA_CERTIFICATE_FILE", "KAFKA_KEY_FILE"}
     environment = {name: value for name, value in os.environ.items() if name not in steered}
+    if broker.username is not None:
+        environment["KAFKA_USERNAME"] = logins.service
+        environment["KAFKA_PASSWORD_FILE"] = str(kafka_password_file(layout, logins.service))
     return environment | {
         "HOST": "127.0.0.1",
         "PORT": str(layout.port(logins.service)),
         "SOURCE": f"/{logins.service}",
         "DATABASE_URL_FILE": str(_address_file(layout.secrets, logins)),
-        "KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers,
+        "KAFKA_BOOTSTRAP_SERVERS": broker.servers,
         "OIDC_ISSUER": layout.issuer_url,
     }
 

@@ -10,7 +10,12 @@ from secrets import token_urlsafe
 
 def secret(folder: Path, name: str) -> str:
     """The secret of that name, made at the first call."""
-    return secret_file(folder, name, lambda: token_urlsafe(24)).read_text()
+    return password_file(folder, name).read_text()
+
+
+def password_file(folder: Path, name: str) -> Path:
+    """The file of the secret of that name, made at the first call."""
+    return secret_file(folder, name, lambda: token_urlsafe(24))
 
 
 def secret_file(folder: Path, name: str, make: Callable[[], str]) -> Path:

@@ -1,4 +1,6 @@
-"""Every Kafka topic, in one table: what it is for, how it is divided, how long it is kept, who writes it.
+"""Every Kafka topic, in one table: how it is divided, how long it is kept, who writes it and who reads it.
+
+The table makes the topics, here, and who may do what with them (`kafka_access.py`).
 
 Invariant: a topic exists because it stands here; making them is idempotent, and partitions are for life (a key's order
 would break with their number).
@@ -17,6 +19,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExists
 
 from deploy.local.process import Trouble
 from libs.events.log import kafka
+from libs.events.log.broker import Broker
 
 ORDERED = 12
 """Partitions where the key orders: enough for as many copies of a reader, for ever."""
@@ -39,6 +42,8 @@ READERS = {
 class Topic:
     name: str
     written_by: tuple[str, ...]
+    read_by: tuple[str, ...] = ()
+    """Principals: a service, or a force (`principal_of`). The operator sees to all of them."""
     partitions: int = ORDERED
     cleanup: Literal["delete", "compact"] = "delete"
     retention_ms: int = -1
@@ -63,45 +68,51 @@ class Topic:
 
 
 TOPICS = (
-    Topic("hueandcry.contacts", written_by=("intake",)),
-    Topic("hueandcry.routing", written_by=("router",)),
-    Topic("hueandcry.directory", written_by=("directory",), partitions=1),
-    Topic("hueandcry.areas", written_by=("directory",), partitions=1),
-    Topic("hueandcry.recording", written_by=("recording",)),
+    Topic("hueandcry.contacts", written_by=("intake",), read_by=("router", "recording")),
+    Topic("hueandcry.routing", written_by=("router",), read_by=("intake", "recording")),
+    Topic("hueandcry.directory", written_by=("directory",), read_by=("router", "recording"), partitions=1),
+    Topic("hueandcry.areas", written_by=("directory",), read_by=("router", "recording"), partitions=1),
+    Topic("hueandcry.recording", written_by=("recording",), read_by=("recording",)),
     Topic("hueandcry.access", written_by=SERVICES),
-    Topic("hueandcry.keys", written_by=SERVICES, cleanup="compact"),
+    Topic("hueandcry.keys", written_by=SERVICES, read_by=SERVICES, cleanup="compact"),
     *(Topic(f"hueandcry.deadletter.{reader}", written_by=(service,)) for reader, service in READERS.items()),
 )
 
 
 def topics_of(force: str) -> tuple[Topic, ...]:
     """A member force's own two: what its systems may see, and what they answer."""
+    feed, its = f"hueandcry.force.{force}", (principal_of(force),)
     return (
-        Topic(f"hueandcry.force.{force}", written_by=("router",), retention_ms=7 * DAY_MS),
-        Topic(f"hueandcry.force.{force}.inbound", written_by=(f"force-{force}",), retention_ms=7 * DAY_MS),
+        Topic(feed, written_by=("router",), read_by=its, retention_ms=7 * DAY_MS),
+        Topic(f"{feed}.inbound", written_by=its, read_by=("router",), retention_ms=7 * DAY_MS),
     )
+
+
+def principal_of(force: str) -> str:
+    """A member force's name on Kafka, and the beginning of its systems' consumer groups (`force-<slug>.…`)."""
+    return f"force-{force}"
 
 
 def all_topics(forces: Iterable[str]) -> list[Topic]:
     return [*TOPICS, *(topic for force in forces for topic in topics_of(force))]
 
 
-async def create_topics(bootstrap_servers: str, forces: Iterable[str]) -> list[str]:
+async def create_topics(broker: Broker, forces: Iterable[str]) -> list[str]:
     """Make the topics that are missing and return their names.
 
     Raises Trouble where Kafka cannot be reached, refuses, or has one of them with another number of partitions.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, client_id="hueandcry-topics")
+    admin = AIOKafkaAdminClient(**broker.options(), client_id="hueandcry-topics")
     try:
         await admin.start()
         return await _create_missing(admin, all_topics(forces))
     except KafkaConnectionError as error:
         raise Trouble(
-            f"Kafka at {bootstrap_servers} cannot be reached: see that it runs and that KAFKA_BOOTSTRAP_SERVERS is "
-            "right, or leave that unset to have one started here."
+            f"Kafka at {broker.servers} cannot be used ({await broker.why(error)}): see that it runs and that "
+            "KAFKA_BOOTSTRAP_SERVERS is right, or leave that unset to have one started here."
         ) from error
     except KafkaError as error:
-        raise Trouble(f"Kafka at {bootstrap_servers} did not make the topics: {error}") from error
+        raise Trouble(f"Kafka at {broker.servers} did not make the topics: {error}") from error
     finally:
         await admin.close()
 
@@ -128,22 +139,22 @@ async def _create_missing(admin: AIOKafkaAdminClient, wanted: list[Topic]) -> li
     return [topic.name for topic in missing]
 
 
-async def recreate_topics(bootstrap_servers: str, forces: Iterable[str]) -> None:
+async def recreate_topics(broker: Broker, forces: Iterable[str]) -> None:
     """Empty the topics that hold anything, by removing and making them anew; for tests that share a broker."""
     forces = list(forces)
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, client_id="hueandcry-topics")
+    admin = AIOKafkaAdminClient(**broker.options(), client_id="hueandcry-topics")
     await admin.start()
     try:
-        if full := await _full_topics(bootstrap_servers, admin):
+        if full := await _full_topics(broker, admin):
             await admin.delete_topics(full)
         while not full.isdisjoint(await admin.list_topics()):
             await asyncio.sleep(0.05)
     finally:
         await admin.close()
-    await create_topics(bootstrap_servers, forces)
+    await create_topics(broker, forces)
 
 
-async def _full_topics(bootstrap_servers: str, admin: AIOKafkaAdminClient) -> set[str]:
+async def _full_topics(broker: Broker, admin: AIOKafkaAdminClient) -> set[str]:
     """Our topics that hold a message."""
     names = [name for name in await admin.list_topics() if name.startswith("hueandcry.")]
     described = await admin.describe_topics(names) if names else []
@@ -152,6 +163,6 @@ async def _full_topics(bootstrap_servers: str, admin: AIOKafkaAdminClient) -> se
         for topic in described
         for partition in topic["partitions"]
     ]
-    async with kafka.started(AIOKafkaConsumer(bootstrap_servers=bootstrap_servers)) as consumer:
+    async with kafka.started(AIOKafkaConsumer(**broker.options())) as consumer:
         ends = await consumer.end_offsets(partitions) if partitions else {}
     return {partition.topic for partition, end in ends.items() if end}

@@ -21,12 +21,15 @@ from rich.text import Text
 from deploy.local import parts, show
 from deploy.local.databases import Logins, make_databases, migrate_all, place_of
 from deploy.local.kafka import Kafka
+from deploy.local.kafka_access import furnish
 from deploy.local.layout import ROOT, SERVICE_PORTS, Layout, check_port
 from deploy.local.places import places_of
 from deploy.local.process import Child, Trouble, dying_with_us
 from deploy.local.secret_files import secret
 from deploy.local.supervisor import Stopped, Supervisor
 from deploy.local.topics import create_topics
+from libs.events.log.broker import Broker
+from libs.service.settings import KafkaSettings
 from services.directory import alliance_file
 from services.directory.alliance_file import Unusable
 
@@ -41,7 +44,8 @@ class Run:
     def __init__(self, layout: Layout, console: Console) -> None:
         self.layout = layout
         self.console = console
-        self.kafka = os.environ.get("KAFKA_BOOTSTRAP_SERVERS") or None
+        self.kafka = KafkaSettings.read().broker if os.environ.get("KAFKA_BOOTSTRAP_SERVERS") else None
+        """As its operator; None where one is started here."""
         self.database = os.environ.get("DATABASE_URL") or None
         self.supervisor = Supervisor(layout, self.say)
         self.began = time.monotonic()
@@ -65,7 +69,7 @@ class Run:
                 self.layout,
                 alliance,
                 place,
-                bootstrap_servers=self.kafka_address(),
+                bootstrap_servers=self.broker().servers,
                 database=place_of(self.database) if self.database else f"127.0.0.1:{self.layout.postgres_port}",
             )
             if os.environ.get("DEMO", "1") not in ("0", "no", "false"):
@@ -97,25 +101,27 @@ class Run:
     def bring_up(self, alliance: Path, forces: list[str]) -> None:
         """Each part when what it needs is ready; what only PostgreSQL is needed for is done while Kafka starts."""
         supervisor = self.supervisor
-        kafka, starting = self.kafka_address(), []
+        broker, starting = self.broker(), []
         if self.kafka is None:
             starting.append(parts.kafka_part(self.prepared_kafka()))
         supervisor.launch(*starting)
         logins = self.furnish(self.database or self.start_postgres())
-        settings = {service: parts.service_environment(self.layout, logins[service], kafka) for service in logins}
+        settings = {service: parts.service_environment(self.layout, logins[service], broker) for service in logins}
         self.load(alliance, settings["directory"])
         issuer = parts.issuer_part(self.layout)
         supervisor.launch(issuer)
         supervisor.wait_for(issuer, *starting)
-        made = asyncio.run(create_topics(kafka, forces))
+        made = asyncio.run(create_topics(broker, forces))
+        if broker.username is not None:
+            furnish(broker, forces, parts.kafka_password(self.layout))
         self.say(f"Kafka and the token issuer are ready, {len(made) or 'no'} new topics.")
         services = {name: parts.service_part(self.layout, name, settings[name]) for name in SERVICE_PORTS}
         router = services.pop("router")
         supervisor.start(*services.values())
         supervisor.start(router)  # it decides from what the directory has published
 
-    def kafka_address(self) -> str:
-        return self.kafka or f"127.0.0.1:{self.layout.kafka_port}"
+    def broker(self) -> Broker:
+        return self.kafka or parts.kafka_node(self.layout).broker()
 
     def prepared_kafka(self) -> Kafka:
         node = parts.kafka_node(self.layout)

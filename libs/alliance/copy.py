@@ -20,6 +20,7 @@ import structlog
 from libs.alliance.generations import Damaged, Shelf, read_atlas
 from libs.alliance.state import NOTHING_KNOWN, Alliance, evolve
 from libs.events.envelope import Event, Malformed, UnknownType
+from libs.events.log.broker import Broker
 from libs.events.log.own_reader import OwnReader
 from libs.events.types import Fact
 from libs.events.types.directory import AREAS_TOPIC, TOPIC, AreaChunkPublished, BoundariesActivated
@@ -33,9 +34,9 @@ PATIENCE_S = 10.0
 class AllianceCopy:
     """Run `run()` for as long as the process lives; read `current` whenever a decision is made."""
 
-    def __init__(self, *, name: str, bootstrap_servers: str) -> None:
+    def __init__(self, *, name: str, broker: Broker) -> None:
         self._name = name
-        self._bootstrap_servers = bootstrap_servers
+        self._broker = broker
         self._alliance = NOTHING_KNOWN
         self._whole = False
         self._shelf = Shelf()
@@ -109,7 +110,7 @@ class AllianceCopy:
             name=f"{self._name}.{what}",
             topics=[topic],
             on_event=self.apply,
-            bootstrap_servers=self._bootstrap_servers,
+            broker=self._broker,
             from_start=True,
         )
 

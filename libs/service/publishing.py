@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from fastapi import FastAPI
 
+from libs.events.log.broker import Watch
 from libs.events.log.database import Database
 from libs.events.log.relay import Relay
 from libs.service.background import Background
@@ -32,11 +33,14 @@ async def publishing(
     published while Kafka is away is shown as degraded.
     """
     database = app.state.database = await Database.connect(settings.database_url, source=settings.source)
-    relay = Relay(settings.database_url, bootstrap_servers=settings.kafka_bootstrap_servers, source=settings.source)
+    relay = Relay(settings.database_url, broker=settings.broker, source=settings.source)
+    watch = Watch(settings.broker)
     health.add("PostgreSQL", database.trouble, required=needs_database)
     health.add("publishing", relay.trouble, required=False)
+    health.add("Kafka", watch.trouble, required=False)
     background = Background(health)
     background.start("relay", relay.run)
+    background.start("watch on Kafka", watch.run, required=False)
     try:
         yield Standing(database, relay, background)
     finally:

@@ -12,18 +12,84 @@ from pathlib import Path
 from typing import Any, NoReturn, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, FilePath, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+from libs.events.log.broker import LOOPBACK as LOOPBACK
+from libs.events.log.broker import Broker
+
 MAX_FILE_BYTES = 64 * 1024
 
 
-class Settings(BaseSettings):
-    """What every service needs to know. A service's own settings are a subclass of this."""
+class FromEnvironment(BaseSettings):
+    """Where settings come from, and what happens where one is wrong."""
 
     model_config = SettingsConfigDict(extra="ignore", hide_input_in_errors=True, frozen=True, validate_default=True)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, FromFiles(settings_cls)
+
+    @classmethod
+    def read(cls) -> Self:
+        """The settings, or one sentence for each that is wrong and the end of the process (exit code 2)."""
+        try:
+            return cls()
+        except ValidationError as error:
+            _give_up(_sentences(error))
+        except UnusableFile as error:
+            _give_up([str(error)])
+
+
+class KafkaSettings(FromEnvironment):
+    """Where Kafka is, and who we are there."""
+
+    kafka_bootstrap_servers: str = Field(min_length=1)
+    """`host:port`, several with commas."""
+    kafka_username: str | None = Field(default=None, min_length=1)
+    """Its principal there (SCRAM-SHA-512). Without one nobody is asked who comes, and readiness says so."""
+    kafka_password: str | None = Field(default=None, min_length=1, repr=False)
+    kafka_password_file: Path | None = None
+    """The same from a file, which is read again for every connection: it may be changed while the service runs."""
+    kafka_ca_file: FilePath | None = None
+    """PEM: the authority of the brokers' certificates, where that is not one of the system's."""
+    kafka_certificate_file: FilePath | None = None
+    kafka_key_file: FilePath | None = None
+    """PEM: this service's own certificate and its key, where the brokers ask for one."""
+    kafka_allow_plaintext: bool = False
+    """Prove the password without TLS to a broker that is not on this machine: only where the network is trusted."""
+
+    @model_validator(mode="after")
+    def _knows_who_it_is_to_kafka(self) -> Self:
+        if (self.kafka_username is None) != (self.kafka_password is None):
+            raise ValueError("KAFKA_USERNAME and KAFKA_PASSWORD (or KAFKA_PASSWORD_FILE) go together: set both or none")
+        if (self.kafka_certificate_file is None) != (self.kafka_key_file is None):
+            raise ValueError("KAFKA_CERTIFICATE_FILE and KAFKA_KEY_FILE go together: set both or none")
+        return self
+
+    @property
+    def broker(self) -> Broker:
+        return Broker(
+            self.kafka_bootstrap_servers,
+            username=self.kafka_username,
+            password=self.kafka_password_file or self.kafka_password,
+            ca_file=self.kafka_ca_file,
+            certificate_file=self.kafka_certificate_file,
+            key_file=self.kafka_key_file,
+            allow_plaintext=self.kafka_allow_plaintext,
+        )
+
+
+class Settings(KafkaSettings):
+    """What every service needs to know. A service's own settings are a subclass of this."""
 
     host: str = "127.0.0.1"
     port: int = Field(ge=0, le=65535)
@@ -32,9 +98,6 @@ class Settings(BaseSettings):
     """The CloudEvents `source` of this service's events. A second site's copy, with its own database, has its own."""
     database_url: str = Field(pattern=r"^postgres(ql)?://", repr=False)
     """As the service's own role, never the owner of the tables."""
-    kafka_bootstrap_servers: str = Field(min_length=1)
-    """`host:port`, several with commas."""
-
     oidc_issuer: str
     """The issuer exactly as its tokens name it (`iss`); its discovery document is below it."""
     oidc_audience: str = "hueandcry"
@@ -70,27 +133,6 @@ class Settings(BaseSettings):
         if parts.scheme == "http" and parts.hostname not in LOOPBACK and not self.oidc_allow_http:
             raise ValueError("OIDC_ISSUER must be https, unless it is on this machine or OIDC_ALLOW_HTTP is true")
         return self
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, FromFiles(settings_cls)
-
-    @classmethod
-    def read(cls) -> Self:
-        """The settings, or one sentence for each that is wrong and the end of the process (exit code 2)."""
-        try:
-            return cls()
-        except ValidationError as error:
-            _give_up(_sentences(error))
-        except UnusableFile as error:
-            _give_up([str(error)])
 
 
 class UnusableFile(Exception):

@@ -46,7 +46,7 @@ def make_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with publishing(app, settings, health) as (database, relay, background):
-            kafka = settings.kafka_bootstrap_servers
+            broker = settings.broker
             waits = Waits()
             appender = Appender(database, on_commit=relay.wake)
             decided = SharedReader(
@@ -54,13 +54,13 @@ def make_app(settings: Settings) -> FastAPI:
                 topics=[routing.TOPIC],
                 apply=decisions.keep,
                 database=database,
-                bootstrap_servers=kafka,
+                broker=broker,
             )
             woken = OwnReader(
                 name="intake-waits",
                 topics=[routing.TOPIC],
                 on_event=waits.on_event,
-                bootstrap_servers=kafka,
+                broker=broker,
                 from_start=False,
             )
             app.state.desk = Desk(database, appender, waits)

@@ -72,8 +72,8 @@ def make_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with publishing(app, settings, health) as (database, relay, background):
-            kafka = settings.kafka_bootstrap_servers
-            alliance = AllianceCopy(name="recording", bootstrap_servers=kafka)
+            broker = settings.broker
+            alliance = AllianceCopy(name="recording", broker=broker)
             arrivals = Arrivals()
 
             def committed() -> None:
@@ -85,10 +85,10 @@ def make_app(settings: Settings) -> FastAPI:
                 topics=(contacts.TOPIC, routing.TOPIC),
                 apply=make_apply(REACTIONS, settings.source),
                 database=database,
-                bootstrap_servers=kafka,
+                broker=broker,
                 on_commit=committed,
             )
-            projector = Projector(PROJECTIONS, database=database, bootstrap_servers=kafka)
+            projector = Projector(PROJECTIONS, database=database, broker=broker)
             app.state.desk = Desk(database, alliance, arrivals, on_commit=relay.wake)
 
             health.add("contacts", reader.trouble, required=False)

@@ -51,8 +51,8 @@ def make_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with publishing(app, settings, health) as (database, relay, background):
-            kafka = settings.kafka_bootstrap_servers
-            directory = AllianceCopy(name="router", bootstrap_servers=kafka)
+            broker = settings.broker
+            directory = AllianceCopy(name="router", broker=broker)
             reactions = Reactions(source=settings.source, alliance=lambda: directory.current)
             reader = SharedReader(
                 name=READER,
@@ -60,7 +60,7 @@ def make_app(settings: Settings) -> FastAPI:
                 apply=reactions.apply,
                 on_park=reactions.on_park,
                 database=database,
-                bootstrap_servers=kafka,
+                broker=broker,
                 on_commit=relay.wake,
             )
 

@@ -87,7 +87,9 @@ def run(parts: Parts, runs: int, tell: Callable[[str], None]) -> tuple[list[Resu
         url = parts.database("intake").url
         settings = {
             "DATABASE_URL": url,
-            "KAFKA_BOOTSTRAP_SERVERS": broker,
+            "KAFKA_BOOTSTRAP_SERVERS": broker.servers,
+            "KAFKA_USERNAME": broker.username,
+            "KAFKA_PASSWORD": broker.password,
             "OIDC_ISSUER": issuer_url,
             "SOURCE": "/intake",
             "HOST": "127.0.0.1",

@@ -20,9 +20,11 @@ import asyncpg
 from deploy.local.databases import Logins, make_database, migrate
 from deploy.local.issuer import make_token
 from deploy.local.kafka import Kafka
+from deploy.local.kafka_access import furnish
 from deploy.local.postgres import Postgres
 from deploy.local.process import Child, free_port, spawn, wait_until
 from deploy.local.topics import create_topics
+from libs.events.log.broker import Broker
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = "only-for-benchmarks"
@@ -79,13 +81,14 @@ def postgres(settings: Mapping[str, str] | None = None) -> Iterator[Parts]:
 
 
 @contextmanager
-def kafka(parts: Parts) -> Iterator[str]:
-    """Kafka with every topic; its address."""
-    broker = Kafka(parts.folder / "kafka", free_port(), free_port(), parts.folder / "kafka.log")
+def kafka(parts: Parts) -> Iterator[Broker]:
+    """Kafka with every topic, principal and ACL; how intake comes to it."""
+    broker = Kafka(parts.folder / "kafka", free_port(), free_port(), parts.folder / "kafka.log", lambda _: PASSWORD)
     try:
         broker.start()
-        asyncio.run(create_topics(broker.bootstrap_servers, FORCES))
-        yield broker.bootstrap_servers
+        asyncio.run(create_topics(broker.broker(), FORCES))
+        furnish(broker.broker(), FORCES, lambda _: PASSWORD)
+        yield broker.broker("intake")
     finally:
         broker.stop()
 

@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaProducer
 from libs.alliance.copy import AllianceCopy
 from libs.events.envelope import Event, to_headers
 from libs.events.log import kafka
+from libs.events.log.broker import Broker
 from libs.events.types import Fact
 from libs.events.types.directory import (
     AllianceDefined,
@@ -72,8 +73,8 @@ class Publisher:
 
 
 @asynccontextmanager
-async def a_directory(servers: str) -> AsyncIterator[Publisher]:
-    producer = kafka.producer(servers, "test")
+async def a_directory(broker: Broker) -> AsyncIterator[Publisher]:
+    producer = kafka.producer(broker, "test")
     await producer.start()
     try:
         yield Publisher(producer)
@@ -92,8 +93,8 @@ def owner_at(copy: AllianceCopy, easting: float) -> str | None:
     return found.candidates[0].force if found.candidates else None
 
 
-async def test_a_copy_is_ready_when_the_first_generation_is_whole_and_not_before(empty_topics: str) -> None:
-    copy = AllianceCopy(name="test", bootstrap_servers=empty_topics)
+async def test_a_copy_is_ready_when_the_first_generation_is_whole_and_not_before(empty_topics: Broker) -> None:
+    copy = AllianceCopy(name="test", broker=empty_topics)
     assert copy.age_s() == float("inf")
     async with a_directory(empty_topics) as directory:
         await directory.say(*ENTITIES, FIRST, FIRST_CHUNKS["north"])
@@ -115,8 +116,8 @@ async def test_a_copy_is_ready_when_the_first_generation_is_whole_and_not_before
             assert copy.age_s() < 2
 
 
-async def test_a_generation_whose_piece_comes_late_is_not_switched_to_before(empty_topics: str) -> None:
-    copy = AllianceCopy(name="test", bootstrap_servers=empty_topics)
+async def test_a_generation_whose_piece_comes_late_is_not_switched_to_before(empty_topics: Broker) -> None:
+    copy = AllianceCopy(name="test", broker=empty_topics)
     async with a_directory(empty_topics) as directory:
         await directory.say(*FIRST_CHUNKS.values(), *ENTITIES, FIRST)
         async with running(copy.run()):
@@ -133,8 +134,8 @@ async def test_a_generation_whose_piece_comes_late_is_not_switched_to_before(emp
             assert owner_at(copy, 525_000) == "south"
 
 
-async def test_a_copy_can_go_back_to_a_generation_whose_pieces_it_let_go(empty_topics: str) -> None:
-    copy = AllianceCopy(name="test", bootstrap_servers=empty_topics)
+async def test_a_copy_can_go_back_to_a_generation_whose_pieces_it_let_go(empty_topics: Broker) -> None:
+    copy = AllianceCopy(name="test", broker=empty_topics)
     async with a_directory(empty_topics) as directory:
         await directory.say(*ENTITIES, *FIRST_CHUNKS.values(), FIRST)
         async with running(copy.run()):
@@ -146,8 +147,8 @@ async def test_a_copy_can_go_back_to_a_generation_whose_pieces_it_let_go(empty_t
             assert owner_at(copy, 515_000) == "south"
 
 
-async def test_a_copy_that_starts_late_takes_up_the_last_generation_alone(empty_topics: str) -> None:
-    copy = AllianceCopy(name="test", bootstrap_servers=empty_topics)
+async def test_a_copy_that_starts_late_takes_up_the_last_generation_alone(empty_topics: Broker) -> None:
+    copy = AllianceCopy(name="test", broker=empty_topics)
     async with a_directory(empty_topics) as directory:
         await directory.say(*ENTITIES, *FIRST_CHUNKS.values(), FIRST, SECOND_CHUNKS["south"], SECOND)
         seen: set[str | None] = set()
@@ -156,8 +157,8 @@ async def test_a_copy_that_starts_late_takes_up_the_last_generation_alone(empty_
         assert seen <= {None, "2"}
 
 
-async def test_areas_that_cannot_be_read_leave_the_ones_in_use(empty_topics: str) -> None:
-    copy = AllianceCopy(name="test", bootstrap_servers=empty_topics)
+async def test_areas_that_cannot_be_read_leave_the_ones_in_use(empty_topics: Broker) -> None:
+    copy = AllianceCopy(name="test", broker=empty_topics)
     broken, _ = generation("3", {"north": square(0)})
     later, later_chunks = generation("4", {"north": square(5)})
     async with a_directory(empty_topics) as directory:
@@ -175,8 +176,8 @@ async def test_areas_that_cannot_be_read_leave_the_ones_in_use(empty_topics: str
             assert copy.trouble() is None
 
 
-async def test_what_a_newer_directory_says_is_passed_over(empty_topics: str) -> None:
-    copy = AllianceCopy(name="test", bootstrap_servers=empty_topics)
+async def test_what_a_newer_directory_says_is_passed_over(empty_topics: Broker) -> None:
+    copy = AllianceCopy(name="test", broker=empty_topics)
     async with a_directory(empty_topics) as directory:
         await directory.say(*ENTITIES, *FIRST_CHUNKS.values())
         known = Event.of(ENTITIES[0], source="/directory", subject="holiday/easter", version=1)
@@ -200,8 +201,8 @@ async def test_what_a_newer_directory_says_is_passed_over(empty_topics: str) -> 
             assert copy.current.position == len(ENTITIES) + 3
 
 
-async def test_without_an_alliance_there_is_nothing_to_decide_from(empty_topics: str) -> None:
-    copy = AllianceCopy(name="test", bootstrap_servers=empty_topics)
+async def test_without_an_alliance_there_is_nothing_to_decide_from(empty_topics: Broker) -> None:
+    copy = AllianceCopy(name="test", broker=empty_topics)
     async with running(copy.run()):
         await until(lambda: copy.trouble() == "the directory has not been read yet, or holds no alliance")
         await asyncio.sleep(0.5)

@@ -15,6 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from libs.events.envelope import Event, from_message, to_headers
 from libs.events.log import kafka, store
+from libs.events.log.broker import Broker
 from libs.events.log.consumer import Apply, Parked, SharedReader
 from libs.events.log.database import Connection, Database
 from libs.events.log.own_reader import OwnReader
@@ -61,20 +62,20 @@ async def shown(db: Database, subject: str) -> list[int]:
     return [row["number"] for row in rows]
 
 
-def a_reader(db: Database, servers: str, apply: Apply = show, **options: object) -> SharedReader:
+def a_reader(db: Database, broker: Broker, apply: Apply = show, **options: object) -> SharedReader:
     return SharedReader(
         name=READER,
         topics=[TOPIC],
         apply=apply,
         database=db,
-        bootstrap_servers=servers,
+        broker=broker,
         **options,  # type: ignore[arg-type]
     )
 
 
-async def publish(servers: str, *appends: Append) -> None:
+async def publish(broker: Broker, *appends: Append) -> None:
     """Put events on the topic by hand, in the order given."""
-    producer = kafka.producer(servers, "test")
+    producer = kafka.producer(broker, "test")
     await producer.start()
     for append in appends:
         for event in append.events:
@@ -82,8 +83,8 @@ async def publish(servers: str, *appends: Append) -> None:
     await producer.stop()
 
 
-async def everything(servers: str) -> list[Event]:
-    consumer = AIOKafkaConsumer(bootstrap_servers=servers, auto_offset_reset="earliest")
+async def everything(broker: Broker) -> list[Event]:
+    consumer = AIOKafkaConsumer(**broker.options(), auto_offset_reset="earliest")
     await consumer.start()
     topics = await kafka.topics(consumer, [TOPIC])
     partitions = [TopicPartition(TOPIC, number) for number in topics[TOPIC].partitions]
@@ -98,8 +99,8 @@ async def everything(servers: str) -> list[Event]:
     return found
 
 
-async def test_the_relay_publishes_what_is_committed_once_and_in_order(source: Database, empty_topics: str) -> None:
-    relays = [Relay(source.dsn, bootstrap_servers=empty_topics, source=SOURCE) for _ in range(2)]
+async def test_the_relay_publishes_what_is_committed_once_and_in_order(source: Database, empty_topics: Broker) -> None:
+    relays = [Relay(source.dsn, broker=empty_topics, source=SOURCE) for _ in range(2)]
     subjects = [str(uuid4()) for _ in range(20)]
     async with running(*(relay.run() for relay in relays)):
         for round_ in range(10):
@@ -119,9 +120,9 @@ async def _position_is(db: Database, position: int) -> bool:
 
 
 async def test_a_relay_that_loses_its_connection_goes_on_and_leaves_nothing_out(
-    source: Database, empty_topics: str
+    source: Database, empty_topics: Broker
 ) -> None:
-    relay = Relay(source.dsn, bootstrap_servers=empty_topics, source=SOURCE)
+    relay = Relay(source.dsn, broker=empty_topics, source=SOURCE)
     async with running(relay.run()):
         for _ in range(5):
             async with source.transaction() as connection:
@@ -136,11 +137,11 @@ async def test_a_relay_that_loses_its_connection_goes_on_and_leaves_nothing_out(
 
 
 async def test_an_event_of_a_clock_that_is_hours_ahead_is_published_and_blocks_nobody(
-    source: Database, empty_topics: str
+    source: Database, empty_topics: Broker
 ) -> None:
     ahead, after = an_append(), an_append()
     events = [msgspec.structs.replace(ahead.events[0], time=datetime.now(UTC) + timedelta(hours=3))]
-    async with running(Relay(source.dsn, bootstrap_servers=empty_topics, source=SOURCE).run()):
+    async with running(Relay(source.dsn, broker=empty_topics, source=SOURCE).run()):
         for append in (Append(ahead.subject, 0, events), after):
             async with source.transaction() as connection:
                 await store.append(connection, [append])
@@ -148,7 +149,7 @@ async def test_an_event_of_a_clock_that_is_hours_ahead_is_published_and_blocks_n
     assert {event.id for event in await everything(empty_topics)} == {events[0].id, after.events[0].id}
 
 
-async def test_a_reader_applies_each_event_once_and_in_order(target: Database, empty_topics: str) -> None:
+async def test_a_reader_applies_each_event_once_and_in_order(target: Database, empty_topics: Broker) -> None:
     appends = [an_append(count=5) for _ in range(50)]
     async with running(a_reader(target, empty_topics).run()):
         await publish(empty_topics, *appends)
@@ -164,7 +165,7 @@ async def _count_is(db: Database, count: int) -> bool:
     return bool(await db.fetchval("SELECT count(*) FROM shown") == count)
 
 
-async def test_a_gap_holds_its_own_stream_until_the_missing_one_comes(target: Database, empty_topics: str) -> None:
+async def test_a_gap_holds_its_own_stream_until_the_missing_one_comes(target: Database, empty_topics: Broker) -> None:
     whole, other = an_append(count=4), an_append(count=2)
     first, missing, *rest = whole.events
     async with running(a_reader(target, empty_topics).run()):
@@ -178,7 +179,7 @@ async def test_a_gap_holds_its_own_stream_until_the_missing_one_comes(target: Da
     assert await target.fetchval("SELECT count(*) FROM held") == 0
 
 
-async def test_a_fork_stops_the_reader_and_applies_nothing_of_it(target: Database, empty_topics: str) -> None:
+async def test_a_fork_stops_the_reader_and_applies_nothing_of_it(target: Database, empty_topics: Broker) -> None:
     good = an_append(count=2)
     forked = an_append(good.subject, after=1, count=2)  # version 2 again, as another event
     reader = a_reader(target, empty_topics)
@@ -190,7 +191,7 @@ async def test_a_fork_stops_the_reader_and_applies_nothing_of_it(target: Databas
     assert await shown(target, good.subject) == [1, 2]
 
 
-async def test_a_poisoned_event_is_parked_with_its_stream_and_replayed(target: Database, empty_topics: str) -> None:
+async def test_a_poisoned_event_is_parked_with_its_stream_and_replayed(target: Database, empty_topics: Broker) -> None:
     poisoned, others = an_append(count=6), [an_append(count=3) for _ in range(10)]
     broken = True
 
@@ -226,7 +227,7 @@ async def _dead_lettered(db: Database) -> bool:
     return bool(await db.fetchval("SELECT count(*) FROM held WHERE dead_lettered_at IS NOT NULL") == 1)
 
 
-async def test_a_message_that_is_no_event_is_parked_and_blocks_nobody(target: Database, empty_topics: str) -> None:
+async def test_a_message_that_is_no_event_is_parked_and_blocks_nobody(target: Database, empty_topics: Broker) -> None:
     append = an_append(count=2)
     parked: list[Parked] = []
 
@@ -246,7 +247,7 @@ async def test_a_message_that_is_no_event_is_parked_and_blocks_nobody(target: Da
     assert parked[0].event is None
 
 
-async def test_a_reader_that_would_park_everything_stops(target: Database, empty_topics: str) -> None:
+async def test_a_reader_that_would_park_everything_stops(target: Database, empty_topics: Broker) -> None:
     async def apply(connection: Connection, events: Sequence[Event]) -> Sequence[Append]:
         raise ArithmeticError("a bad deploy")
 
@@ -257,7 +258,7 @@ async def test_a_reader_that_would_park_everything_stops(target: Database, empty
     assert await target.fetchval("SELECT count(*) FROM held") <= 5
 
 
-async def test_two_copies_share_the_work_and_apply_nothing_twice(target: Database, empty_topics: str) -> None:
+async def test_two_copies_share_the_work_and_apply_nothing_twice(target: Database, empty_topics: Broker) -> None:
     """One copy is cut off in the middle without a word: the other takes over, and every event has its effect once."""
     appends = [an_append(count=4) for _ in range(200)]
     second = a_reader(target, empty_topics)
@@ -277,7 +278,7 @@ async def _more_than(db: Database, count: int) -> bool:
     return bool(await db.fetchval("SELECT count(*) FROM shown") > count)
 
 
-async def test_what_a_reader_decides_is_appended_with_its_checkpoint(target: Database, empty_topics: str) -> None:
+async def test_what_a_reader_decides_is_appended_with_its_checkpoint(target: Database, empty_topics: Broker) -> None:
     async def apply(connection: Connection, events: Sequence[Event]) -> Sequence[Append]:
         streams = await store.load_many(connection, [event.subject for event in events])
         return [
@@ -298,13 +299,13 @@ async def _events_are(db: Database, count: int) -> bool:
     return bool(await db.fetchval("SELECT count(*) FROM event") == count)
 
 
-async def test_an_own_reader_knows_when_it_has_all_there_is(empty_topics: str) -> None:
+async def test_an_own_reader_knows_when_it_has_all_there_is(empty_topics: Broker) -> None:
     before, after = an_append(count=5), an_append(count=2)
     await publish(empty_topics, before, before)
     seen: list[Event] = []
     late: list[Event] = []
     all_, new = (
-        OwnReader(name=name, topics=[TOPIC], on_event=on, bootstrap_servers=empty_topics, from_start=start)
+        OwnReader(name=name, topics=[TOPIC], on_event=on, broker=empty_topics, from_start=start)
         for name, on, start in (("all", seen.append, True), ("new", late.append, False))
     )
     async with running(all_.run(), new.run()):
@@ -318,10 +319,10 @@ async def test_an_own_reader_knows_when_it_has_all_there_is(empty_topics: str) -
         assert all_.trouble() is None
 
 
-async def test_an_own_reader_waits_for_a_topic_that_is_not_there_yet(empty_topics: str) -> None:
+async def test_an_own_reader_waits_for_a_topic_that_is_not_there_yet(empty_topics: Broker) -> None:
     topic = f"hueandcry.test-{uuid4()}"
-    reader = OwnReader(name="early", topics=[topic], on_event=print, bootstrap_servers=empty_topics, from_start=True)
-    admin = AIOKafkaAdminClient(bootstrap_servers=empty_topics)
+    reader = OwnReader(name="early", topics=[topic], on_event=print, broker=empty_topics, from_start=True)
+    admin = AIOKafkaAdminClient(**empty_topics.options())
     await admin.start()
     async with running(reader.run()) as [task]:
         await until(lambda: "OSError" in (reader.trouble() or ""))

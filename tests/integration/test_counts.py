@@ -20,6 +20,7 @@ from uuid_utils import uuid7
 from deploy.local.databases import Logins, make_database, migrate
 from libs.events.log import store
 from libs.events.log.appender import Appender
+from libs.events.log.broker import Broker
 from libs.events.log.database import Database
 from libs.events.log.store import Append
 from tests.bench import facts
@@ -29,7 +30,7 @@ from tests.integration.logs import running
 
 BASELINE = Path(__file__).parents[1] / "bench" / "counts.json"
 TIMES = 200
-NOWHERE = "127.0.0.1:9"
+NOWHERE = Broker("127.0.0.1:9")
 """No Kafka: what carries events afterwards is counted apart, and its rounds depend on the clock."""
 SLACK = 0.15
 """Pages split and sequences are logged now and then: no more than this an append."""

@@ -13,6 +13,7 @@ import shapely
 from deploy.local.postgres import Postgres
 from libs.alliance import Alliance
 from libs.alliance.copy import AllianceCopy
+from libs.events.log.broker import Broker
 from libs.events.log.database import Database
 from libs.events.log.errors import Unavailable
 from libs.events.log.relay import Relay
@@ -200,9 +201,9 @@ async def test_another_copy_sees_within_a_second_what_was_loaded(url: str, store
         await other.close()
 
 
-async def test_what_is_published_makes_the_same_picture(store: Database, empty_topics: str) -> None:
-    relay = Relay(store.dsn, bootstrap_servers=empty_topics, source="/directory")
-    copy = AllianceCopy(name="test", bootstrap_servers=empty_topics)
+async def test_what_is_published_makes_the_same_picture(store: Database, empty_topics: Broker) -> None:
+    relay = Relay(store.dsn, broker=empty_topics, source="/directory")
+    copy = AllianceCopy(name="test", broker=empty_topics)
     async with running(relay.run(), copy.run()):
         for step in (load_three, load_east, load_three):
             await step(store)

@@ -92,7 +92,7 @@ def make_run() -> LocalRun:
     folder = Path(tempfile.mkdtemp(prefix="hueandcry-run-"))
     folder.chmod(0o711)  # PostgreSQL runs as another user where the tests run as root
     layout = Layout(folder / "var", free_port(9))
-    dropped = ("DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS", "ALLIANCE")
+    dropped = ("DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS", "KAFKA_USERNAME", "ALLIANCE")
     kept = {name: value for name, value in os.environ.items() if name not in dropped}
     return LocalRun(layout, kept | {"VAR": str(layout.var), "PORT_BASE": str(layout.base_port), "DEMO": "0"})
 
@@ -154,10 +154,12 @@ def test_everything_listens_on_this_machine_alone(run: LocalRun) -> None:
 
 def test_no_password_stands_on_a_command_line_or_open_to_others(run: LocalRun) -> None:
     secrets = {path.read_text() for path in run.layout.secrets.glob("*.password")}
+    databases, principals = 9, len(SERVICE_PORTS) + 3 + 2  # three forces; Kafka itself and its operator
     lines = " ".join(word for process in run.parts().values() for word in process.cmdline())
-    assert len(secrets) == 9
+    assert len(secrets) == databases + principals
     assert not any(secret in lines for secret in secrets)
-    assert all(path.stat().st_mode & 0o077 == 0 for path in run.layout.secrets.iterdir())
+    files = [*run.layout.secrets.iterdir(), run.layout.var / "kafka" / "server.properties"]
+    assert all(path.stat().st_mode & 0o077 == 0 for path in files)
 
 
 def test_a_second_run_says_that_one_is_up(run: LocalRun) -> None:

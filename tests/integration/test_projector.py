@@ -9,6 +9,7 @@ import asyncpg
 
 from libs.events.envelope import Event
 from libs.events.log import projection
+from libs.events.log.broker import Broker
 from libs.events.log.database import Connection, Database
 from libs.events.log.projection import Projection, Projector
 from libs.events.types.contacts import TOPIC
@@ -31,7 +32,9 @@ AUDIT = Projection(
 )
 
 
-async def test_a_reader_that_met_what_nobody_expected_is_begun_anew(database: NewDatabase, empty_topics: str) -> None:
+async def test_a_reader_that_met_what_nobody_expected_is_begun_anew(
+    database: NewDatabase, empty_topics: Broker
+) -> None:
     """Somebody takes a right away from the service and gives it back: the read model misses nothing."""
     logins = await database("recording")
     owner = await asyncpg.connect(logins.owner_url)
@@ -39,7 +42,7 @@ async def test_a_reader_that_met_what_nobody_expected_is_begun_anew(database: Ne
     await owner.execute("DROP SCHEMA audit_1, incidents_1 CASCADE")
     await projection.ensure(owner, AUDIT, role="recording")
     db = await Database.connect(logins.url, source="/recording")
-    projector = Projector([AUDIT], database=db, bootstrap_servers=empty_topics)
+    projector = Projector([AUDIT], database=db, broker=empty_topics)
     first, second = an_append(), an_append()
 
     async def seen() -> list[UUID]:

@@ -14,6 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from libs.events.envelope import Event, to_headers
 from libs.events.log import kafka
+from libs.events.log.broker import Broker
 from libs.events.log.consumer import Apply, SharedReader
 from libs.events.log.database import Connection, Database
 from libs.events.log.errors import Unavailable
@@ -46,14 +47,12 @@ async def show(connection: Connection, events: Sequence[Event]) -> Sequence[Appe
     return ()
 
 
-def a_reader(db: Database, servers: str, apply: Apply, park_limit: int = 20) -> SharedReader:
-    return SharedReader(
-        name=READER, topics=[TOPIC], apply=apply, database=db, bootstrap_servers=servers, park_limit=park_limit
-    )
+def a_reader(db: Database, broker: Broker, apply: Apply, park_limit: int = 20) -> SharedReader:
+    return SharedReader(name=READER, topics=[TOPIC], apply=apply, database=db, broker=broker, park_limit=park_limit)
 
 
-async def publish(servers: str, appends: Sequence[Append]) -> None:
-    async with kafka.started(kafka.producer(servers, "test")) as producer:
+async def publish(broker: Broker, appends: Sequence[Append]) -> None:
+    async with kafka.started(kafka.producer(broker, "test")) as producer:
         sent = [
             await producer.send(TOPIC, event.data, key=event.subject.encode(), headers=to_headers(event))
             for append in appends
@@ -66,7 +65,7 @@ async def count(db: Database) -> int:
     return int(await db.fetchval("SELECT count(*) FROM shown"))
 
 
-async def test_a_batch_too_slow_for_one_transaction_is_done_in_parts(target: Database, empty_topics: str) -> None:
+async def test_a_batch_too_slow_for_one_transaction_is_done_in_parts(target: Database, empty_topics: Broker) -> None:
     async def apply(connection: Connection, events: Sequence[Event]) -> Sequence[Append]:
         await connection.execute("SELECT pg_sleep($1)", 0.01 * len(events))
         return await show(connection, events)
@@ -76,7 +75,7 @@ async def test_a_batch_too_slow_for_one_transaction_is_done_in_parts(target: Dat
         await until(lambda: _shows(target, 500), patience_s=40)
 
 
-async def test_one_bad_event_among_many_slow_ones_keeps_nobody_waiting(target: Database, empty_topics: str) -> None:
+async def test_one_bad_event_among_many_slow_ones_keeps_nobody_waiting(target: Database, empty_topics: Broker) -> None:
     """What cannot be applied is looked for one subject at a time; all of a batch's subjects take longer than a
     transaction may."""
     poisoned, others = an_append(), [an_append() for _ in range(450)]
@@ -94,7 +93,7 @@ async def test_one_bad_event_among_many_slow_ones_keeps_nobody_waiting(target: D
 
 
 async def test_partitions_that_go_to_another_copy_in_the_middle_of_a_batch_stop_nobody(
-    target: Database, empty_topics: str
+    target: Database, empty_topics: Broker
 ) -> None:
     away = asyncio.Event()
     asked = asyncio.Event()
@@ -120,7 +119,7 @@ async def test_partitions_that_go_to_another_copy_in_the_middle_of_a_batch_stop_
 
 
 async def test_one_bad_event_is_counted_once_however_often_its_batch_is_tried(
-    target: Database, empty_topics: str
+    target: Database, empty_topics: Broker
 ) -> None:
     poisoned, other = an_append(), an_append()
     conflicts = 10
@@ -141,7 +140,7 @@ async def test_one_bad_event_is_counted_once_however_often_its_batch_is_tried(
 
 
 async def test_a_dead_letter_topic_that_does_not_answer_keeps_nobody_waiting(
-    target: Database, empty_topics: str
+    target: Database, empty_topics: Broker
 ) -> None:
     async with _admin(empty_topics) as admin:
         await admin.delete_topics(["hueandcry.deadletter.router"])
@@ -164,7 +163,7 @@ async def test_a_dead_letter_topic_that_does_not_answer_keeps_nobody_waiting(
 
 
 async def test_a_message_that_no_table_could_hold_is_parked_and_stops_nobody(
-    target: Database, empty_topics: str
+    target: Database, empty_topics: Broker
 ) -> None:
     append = an_append()
     whole = dict(to_headers(append.events[0]))
@@ -195,8 +194,8 @@ async def _holds(db: Database, number: int) -> bool:
 
 
 @asynccontextmanager
-async def _admin(servers: str) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+async def _admin(broker: Broker) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(**broker.options())
     await admin.start()
     try:
         yield admin

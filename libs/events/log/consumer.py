@@ -26,6 +26,7 @@ from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from libs.events.log import held, inbox, kafka, metrics
+from libs.events.log.broker import Broker
 from libs.events.log.database import TRANSIENT, Connection, Database
 from libs.events.log.errors import Conflict, Stopped, described
 from libs.events.log.inbox import Message
@@ -83,7 +84,7 @@ class SharedReader:
         topics: Sequence[str],
         apply: Apply,
         database: Database,
-        bootstrap_servers: str,
+        broker: Broker,
         on_park: OnPark | None = None,
         park_limit: int = 20,
         on_commit: Callable[[], None] = lambda: None,
@@ -92,7 +93,7 @@ class SharedReader:
         self.topics = tuple(topics)
         self._taker = Taker(name, apply, on_park, park_limit)
         self._database = database
-        self._bootstrap_servers = bootstrap_servers
+        self._broker = broker
         self._on_commit = on_commit
         self._next: dict[TopicPartition, int] = {}
         self._most = MAX_RECORDS
@@ -115,14 +116,14 @@ class SharedReader:
                 log.error("reader_stopped", reader=self.name, reason=str(stopped))
                 await asyncio.Event().wait()
             except INTERRUPTIONS as error:
-                self._trouble = f"does not read: {type(error).__name__}"
+                self._trouble = f"does not read: {await self._broker.why(error)}"
                 log.warning("reader_interrupted", reader=self.name, error=type(error).__name__)
                 await asyncio.sleep(0.5)
 
     async def _read(self) -> None:
         # Of its database too: the copies at a second site, with a database of their own, must hear everything as well.
         group = f"{self.name}@{self._database.source.strip('/').replace('/', '.')}"
-        consumer = kafka.consumer(self._bootstrap_servers, self.name, group=group)
+        consumer = kafka.consumer(self._broker, self.name, group=group)
         self._next.clear()
         self._not_taken_up = None
         consumer.subscribe(self.topics, listener=_Assignment(self, consumer))
@@ -254,7 +255,7 @@ class SharedReader:
         while True:
             try:
                 await held.watch(self._database, self.name)
-                await held.feed_dead_letters(self._database, self.name, self._bootstrap_servers)
+                await held.feed_dead_letters(self._database, self.name, self._broker)
             except INTERRUPTIONS as error:
                 log.info("tending_interrupted", reader=self.name, error=type(error).__name__)
             await asyncio.sleep(TEND_S)

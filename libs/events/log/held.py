@@ -8,6 +8,7 @@ from __future__ import annotations
 import structlog
 
 from libs.events.log import kafka, metrics
+from libs.events.log.broker import Broker
 from libs.events.log.database import Connection, Database
 from libs.events.log.inbox import Message, held_message
 
@@ -56,14 +57,14 @@ def dead_letter_topic(reader: str) -> str:
     return f"hueandcry.deadletter.{reader.partition('.')[0]}"
 
 
-async def feed_dead_letters(database: Database, reader: str, bootstrap_servers: str) -> None:
+async def feed_dead_letters(database: Database, reader: str, broker: Broker) -> None:
     """Publish what is parked and not yet published, each with where it came from. At least once."""
     rows = await database.fetch(_DEAD, reader)
     if not rows:
         return
     topic = dead_letter_topic(reader)
     try:
-        async with kafka.started(kafka.producer(bootstrap_servers, f"deadletter.{reader}")) as producer:
+        async with kafka.started(kafka.producer(broker, f"deadletter.{reader}")) as producer:
             for row in rows:
                 origin = f"{row['topic']}/{row['partition']}/{row['offset']}".encode()
                 headers = [*zip(row["header_names"], row["header_values"], strict=True), ("deadletter-origin", origin)]

@@ -14,10 +14,12 @@ from uuid import UUID
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.errors import KafkaError, NoBrokersAvailable
+from aiokafka.errors import KafkaError, NoBrokersAvailable, TopicAuthorizationFailedError
 from aiokafka.partitioner import murmur2
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import Boolean, CompactArray, CompactString, Int16, Int32, Int64, Schema, TaggedFields
+
+from libs.events.log.broker import Broker
 
 log = structlog.get_logger(__name__)
 
@@ -51,10 +53,10 @@ async def started(client: Client) -> AsyncIterator[Client]:
             log.info("client_stopped_badly", error=type(error).__name__)
 
 
-def producer(bootstrap_servers: str, client_id: str) -> AIOKafkaProducer:
+def producer(broker: Broker, client_id: str) -> AIOKafkaProducer:
     """Idempotent and acknowledged by all: what it has sent is there once, in order."""
     return AIOKafkaProducer(
-        bootstrap_servers=bootstrap_servers,
+        **broker.options(),
         client_id=client_id,
         acks="all",
         enable_idempotence=True,
@@ -66,10 +68,10 @@ def producer(bootstrap_servers: str, client_id: str) -> AIOKafkaProducer:
     )
 
 
-def consumer(bootstrap_servers: str, client_id: str, *, group: str | None = None) -> AIOKafkaConsumer:
+def consumer(broker: Broker, client_id: str, *, group: str | None = None) -> AIOKafkaConsumer:
     """Reads from where it is told and nowhere else: offsets are kept in the database, or in memory."""
     return AIOKafkaConsumer(
-        bootstrap_servers=bootstrap_servers,
+        **broker.options(),
         client_id=client_id,
         group_id=group,
         enable_auto_commit=False,
@@ -178,11 +180,14 @@ class Topic(NamedTuple):
 
 
 async def topics(client: AIOKafkaConsumer, names: Sequence[str]) -> dict[str, Topic]:
-    """The topics that exist among the names. Raises what UNREACHABLE names."""
+    """The topics that exist among the names. Raises what UNREACHABLE names, also where we may not use one of them."""
     node = client._client.get_random_node()
     if node is None:
         raise NoBrokersAvailable
     answer = await client._client.send(node, _MetadataRequest(names))
+    for error, name, *_ in answer.topics:
+        if error == TopicAuthorizationFailedError.errno:
+            raise TopicAuthorizationFailedError(name)
     mask = (1 << 64) - 1
     return {
         name: Topic(UUID(int=(high & mask) << 64 | (low & mask)), tuple(sorted(p[1] for p in partitions)))

@@ -17,6 +17,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from libs.events.envelope import Event, Malformed, from_message
 from libs.events.log import kafka
+from libs.events.log.broker import Broker
 from libs.events.log.errors import described
 
 log = structlog.get_logger(__name__)
@@ -35,7 +36,7 @@ class OwnReader:
         name: str,
         topics: Sequence[str],
         on_event: Callable[[Event], None],
-        bootstrap_servers: str,
+        broker: Broker,
         from_start: bool,
     ) -> None:
         self.name = name
@@ -43,7 +44,7 @@ class OwnReader:
         self.caught_up = asyncio.Event()
         """Set once all that was there at the start has been read."""
         self._on_event = on_event
-        self._bootstrap_servers = bootstrap_servers
+        self._broker = broker
         self._from_start = from_start
         self._next: dict[TopicPartition, int] = {}
         self._seen: dict[tuple[str, str], tuple[int, UUID]] = {}
@@ -64,12 +65,12 @@ class OwnReader:
             try:
                 await self._read()
             except kafka.UNREACHABLE as error:
-                self._trouble = f"does not read: {type(error).__name__}"
+                self._trouble = f"does not read: {await self._broker.why(error)}"
                 log.warning("own_reader_interrupted", reader=self.name, error=type(error).__name__)
                 await asyncio.sleep(0.5)
 
     async def _read(self) -> None:
-        async with kafka.started(kafka.consumer(self._bootstrap_servers, self.name)) as consumer:
+        async with kafka.started(kafka.consumer(self._broker, self.name)) as consumer:
             await self._take_up(consumer)
             ends = await consumer.end_offsets(list(self._next))
             self._trouble = None

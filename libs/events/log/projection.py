@@ -20,6 +20,7 @@ import asyncpg
 import structlog
 
 from libs.events.envelope import Event
+from libs.events.log.broker import Broker
 from libs.events.log.consumer import SharedReader
 from libs.events.log.database import TRANSIENT, Connection, Database
 from libs.events.log.errors import described
@@ -62,10 +63,10 @@ class Projection:
 class Projector:
     """Fills every generation there is, the live one and one that is building."""
 
-    def __init__(self, projections: Iterable[Projection], *, database: Database, bootstrap_servers: str) -> None:
+    def __init__(self, projections: Iterable[Projection], *, database: Database, broker: Broker) -> None:
         self._projections = {projection.name: projection for projection in projections}
         self._database = database
-        self._bootstrap_servers = bootstrap_servers
+        self._broker = broker
         self._readers: dict[tuple[str, int], tuple[SharedReader, asyncio.Task[None]]] = {}
 
     def trouble(self) -> str | None:
@@ -120,7 +121,7 @@ class Projector:
             topics=projection.topics,
             apply=apply,
             database=self._database,
-            bootstrap_servers=self._bootstrap_servers,
+            broker=self._broker,
         )
 
 

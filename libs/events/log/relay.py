@@ -20,6 +20,7 @@ from aiokafka import AIOKafkaProducer
 
 from libs.events.envelope import Event, to_headers
 from libs.events.log import kafka, metrics
+from libs.events.log.broker import Broker
 from libs.events.log.database import CONNECT_TIMEOUT_S, UNREACHABLE
 from libs.events.log.store import event_of
 from libs.events.types import BY_TYPE
@@ -55,9 +56,9 @@ FROM event WHERE position > $1 ORDER BY position LIMIT $2
 class Relay:
     """Publishes one database's events. Run one in each copy; one of them works, the others stand by."""
 
-    def __init__(self, dsn: str, *, bootstrap_servers: str, source: str) -> None:
+    def __init__(self, dsn: str, *, broker: Broker, source: str) -> None:
         self._dsn = dsn
-        self._bootstrap_servers = bootstrap_servers
+        self._broker = broker
         self._source = source
         self._wake = asyncio.Event()
         self._trouble: str | None = "the relay has not started"
@@ -76,7 +77,7 @@ class Relay:
             try:
                 await self._stand_by_then_publish()
             except INTERRUPTIONS as error:
-                self._trouble = f"nothing is published: {type(error).__name__}: {error}"
+                self._trouble = f"nothing is published: {await self._broker.why(error)}"
                 log.warning("relay_interrupted", error=type(error).__name__, source=self._source)
             finally:
                 metrics.RELAY_HOLDS_LOCK.set(0)
@@ -100,7 +101,7 @@ class Relay:
                 self._trouble = None
                 await asyncio.sleep(STANDBY_S)
             # What is sent and not acknowledged when this ends, the next holder of the lock sends again.
-            async with kafka.started(kafka.producer(self._bootstrap_servers, f"relay{self._source}")) as producer:
+            async with kafka.started(kafka.producer(self._broker, f"relay{self._source}")) as producer:
                 metrics.RELAY_HOLDS_LOCK.set(1)
                 self._trouble = None
                 await self._publish(connection, producer)

@@ -16,12 +16,14 @@ from deploy.local.issuer import make_token, server
 from deploy.local.process import free_port
 from libs.events.envelope import Event, to_headers
 from libs.events.log import kafka
+from libs.events.log.broker import Broker
 from libs.events.log.database import Database
 from libs.events.log.own_reader import OwnReader
 from libs.events.types import contacts, routing
 from libs.events.types.contacts import ContactReceived
 from libs.events.types.routing import Candidate, Cause, ContactRouted
 from services.intake.app import IntakeSettings, make_app
+from tests.conftest import kafka_settings
 from tests.integration.logs import running, until
 
 CALL: dict[str, Any] = {
@@ -72,14 +74,14 @@ def an_issuer(folder: Path) -> Iterator[Tokens]:
 
 @asynccontextmanager
 async def a_copy(
-    database_url: str, bootstrap_servers: str, tokens: Tokens, **settings: Any
+    database_url: str, broker: Broker, tokens: Tokens, **settings: Any
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A copy of intake, and a gateway's client of it."""
     app = make_app(
         IntakeSettings(
             database_url=database_url,
-            kafka_bootstrap_servers=bootstrap_servers,
             oidc_issuer=tokens.issuer_url,
+            **kafka_settings(broker, "intake"),
             **settings,
         )
     )
@@ -101,9 +103,9 @@ async def ready(client: httpx.AsyncClient) -> bool:
 class Router:
     """Routes each contact that has a call id beginning with `route`, as a router would: by events on the real Kafka."""
 
-    def __init__(self, bootstrap_servers: str) -> None:
-        self._producer = kafka.producer(bootstrap_servers, "test-router")
-        self._servers = bootstrap_servers
+    def __init__(self, broker: Broker) -> None:
+        self._producer = kafka.producer(broker, "test-router")
+        self._broker = broker
         self._todo: list[Event] = []
         self.seen: dict[str, list[Event]] = {}
 
@@ -141,7 +143,7 @@ class Router:
             name="test-router",
             topics=[contacts.TOPIC],
             on_event=self._on_event,
-            bootstrap_servers=self._servers,
+            broker=self._broker,
             from_start=True,
         )
         await self._producer.start()

@@ -8,6 +8,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from libs.events.log.broker import Broker
 from libs.events.log.database import Database
 from tests.conftest import NewDatabase
 from tests.integration.intake import (
@@ -39,7 +40,9 @@ async def store(url: str) -> AsyncIterator[Database]:
 
 
 @pytest_asyncio.fixture(scope="package")
-async def copies(url: str, topics: str, tokens: Tokens) -> AsyncIterator[tuple[httpx.AsyncClient, httpx.AsyncClient]]:
+async def copies(
+    url: str, topics: Broker, tokens: Tokens
+) -> AsyncIterator[tuple[httpx.AsyncClient, httpx.AsyncClient]]:
     async with a_copy(url, topics, tokens) as one, a_copy(url, topics, tokens) as other:
         await until(lambda: ready(one))
         await until(lambda: ready(other))
@@ -47,7 +50,7 @@ async def copies(url: str, topics: str, tokens: Tokens) -> AsyncIterator[tuple[h
 
 
 @pytest_asyncio.fixture(scope="package")
-async def router(topics: str) -> AsyncIterator[Router]:
+async def router(topics: Broker) -> AsyncIterator[Router]:
     async with Router(topics).at_work() as working:
         yield working
 

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from deploy.local.process import free_port
+from libs.events.log.broker import Broker
 from libs.events.log.database import Database
 from libs.events.log.store import load
 from services.intake import reference
@@ -129,10 +130,10 @@ async def test_nothing_personal_is_logged(intake: httpx.AsyncClient) -> None:
 
 
 async def test_contacts_are_taken_while_kafka_is_down_and_drain_afterwards(
-    database: NewDatabase, topics: str, tokens: Tokens, router: Router
+    database: NewDatabase, topics: Broker, tokens: Tokens, router: Router
 ) -> None:
     url = (await database("intake")).url
-    async with a_copy(url, f"127.0.0.1:{free_port()}", tokens) as cut_off:
+    async with a_copy(url, Broker(f"127.0.0.1:{free_port()}"), tokens) as cut_off:
         answers = [
             await cut_off.post("/v1/contacts/telephone", json=CALL, headers={"Prefer": "wait=1"} if i == 0 else {})
             for i in range(5)
@@ -150,7 +151,7 @@ async def test_contacts_are_taken_while_kafka_is_down_and_drain_afterwards(
         await until(lambda: set(contacts) <= set(router.seen) and len(router.seen[contacts[0]]) == 2)
 
 
-async def test_without_postgresql_it_says_so_and_when_to_come_again(topics: str, tokens: Tokens) -> None:
+async def test_without_postgresql_it_says_so_and_when_to_come_again(topics: Broker, tokens: Tokens) -> None:
     async with a_copy(f"postgresql://intake@127.0.0.1:{free_port()}/intake", topics, tokens) as cut_off:
         refused = await cut_off.post("/v1/contacts/telephone", json=CALL)
         assert refused.status_code == 503

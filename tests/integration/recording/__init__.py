@@ -24,6 +24,7 @@ from deploy.local.issuer import make_token, server
 from deploy.local.process import free_port
 from libs.events.envelope import Event, to_headers
 from libs.events.log import kafka
+from libs.events.log.broker import Broker
 from libs.events.types import BY_TYPE, Fact
 from libs.events.types.contacts import ContactEnded, ContactReceived, Location, ReceivedPersonal
 from libs.events.types.directory import (
@@ -39,6 +40,7 @@ from libs.events.types.shapes import Point
 from libs.places import encode_area, sha256_of
 from libs.places.grid import to_grid
 from services.recording.app import RecordingSettings, make_app
+from tests.conftest import kafka_settings
 
 BEDS, CAMBS, HERTS = "bedfordshire", "cambridgeshire", "hertfordshire"
 IN_CAMBS = {"kind": "point", "lat": 52.20, "lon": 0.12}
@@ -158,7 +160,7 @@ class System:
     """Copies of recording on one database, and the ways to it."""
 
     logins: Logins
-    bootstrap_servers: str
+    broker: Broker
     secrets: Path
     issuer: str
     producer: AIOKafkaProducer
@@ -247,15 +249,13 @@ def _topic(event: Event) -> str:
 
 
 @asynccontextmanager
-async def running_system(
-    logins: Logins, bootstrap_servers: str, secrets: Path, copies: int = 2
-) -> AsyncIterator[System]:
+async def running_system(logins: Logins, broker: Broker, secrets: Path, copies: int = 2) -> AsyncIterator[System]:
     port = free_port()
     issuer = server("127.0.0.1", port, secrets)
     thread = threading.Thread(target=issuer.serve_forever, daemon=True)
     thread.start()
     address = f"http://127.0.0.1:{port}"
-    producer = kafka.producer(bootstrap_servers, "test")
+    producer = kafka.producer(broker, "test")
     async with AsyncExitStack() as stack:
         stack.callback(issuer.server_close)
         stack.callback(issuer.shutdown)
@@ -264,7 +264,7 @@ async def running_system(
         clients = []
         for _ in range(copies):
             settings = RecordingSettings(
-                database_url=logins.url, kafka_bootstrap_servers=bootstrap_servers, oidc_issuer=address
+                database_url=logins.url, oidc_issuer=address, **kafka_settings(broker, "recording")
             )
             app = make_app(settings)
             await stack.enter_async_context(app.router.lifespan_context(app))
@@ -272,7 +272,7 @@ async def running_system(
             clients.append(
                 await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://recording"))
             )
-        system = System(logins, bootstrap_servers, secrets, address, producer, clients)
+        system = System(logins, broker, secrets, address, producer, clients)
         await system.publish(*alliance())
         for client in clients:
             await until(partial(_ready, client), patience_s=120)

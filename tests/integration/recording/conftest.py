@@ -21,7 +21,7 @@ from tests.integration.recording import (
 async def system(
     database: NewDatabase, kafka: Kafka, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[System]:
-    await recreate_topics(kafka.bootstrap_servers, FORCES)
+    await recreate_topics(kafka.broker(), FORCES)
     secrets: Path = tmp_path_factory.mktemp("secrets")
-    async with running_system(await database("recording"), kafka.bootstrap_servers, secrets) as running:
+    async with running_system(await database("recording"), kafka.broker(), secrets) as running:
         yield running

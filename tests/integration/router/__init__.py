@@ -26,6 +26,7 @@ from deploy.local.issuer import make_token, server
 from deploy.local.process import Child, free_port, spawn
 from libs.events.envelope import Event, events_of, to_headers
 from libs.events.log import kafka
+from libs.events.log.broker import Broker
 from libs.events.log.database import Database
 from libs.events.log.store import load
 from libs.events.types import Fact, contacts, directory
@@ -45,6 +46,7 @@ from libs.events.types.directory import AreaChunkPublished, AreaRef, BoundariesA
 from libs.events.types.shapes import Circle, Point, Shape
 from libs.places import encode_area, sha256_of
 from libs.places.grid import to_wgs84
+from tests.conftest import kafka_settings
 from tests.unit.services.router.given import DIRECTORY, MEDIA
 
 SQUARES = ("bedfordshire", "cambridgeshire", "hertfordshire", "essex")
@@ -86,7 +88,7 @@ def boundaries() -> list[Fact]:
 class World:
     """Kafka as intake and directory write to it, two routers, and handlers."""
 
-    servers: str
+    broker: Broker
     database: Database
     copies: list[Child]
     clients: list[httpx.AsyncClient]
@@ -229,7 +231,7 @@ def issuer(secrets: Path) -> Iterator[str]:
     running.server_close()
 
 
-def start_router(database_url: str, servers: str, issuer_url: str, folder: Path) -> tuple[Child, httpx.AsyncClient]:
+def start_router(database_url: str, broker: Broker, issuer_url: str, folder: Path) -> tuple[Child, httpx.AsyncClient]:
     port = free_port()
     child = spawn(
         f"router-{port}",
@@ -240,7 +242,7 @@ def start_router(database_url: str, servers: str, issuer_url: str, folder: Path)
         | {
             "PORT": str(port),
             "DATABASE_URL": database_url,
-            "KAFKA_BOOTSTRAP_SERVERS": servers,
+            **{name.upper(): value for name, value in kafka_settings(broker, "router").items()},
             "OIDC_ISSUER": issuer_url,
         },
     )
@@ -265,17 +267,17 @@ async def until_ready(child: Child, client: httpx.AsyncClient, *, patience_s: fl
 
 
 @asynccontextmanager
-async def world(database_url: str, servers: str, folder: Path, *, copies: int = 2) -> AsyncIterator[World]:
+async def world(database_url: str, broker: Broker, folder: Path, *, copies: int = 2) -> AsyncIterator[World]:
     secrets = folder / "secrets"
     secrets.mkdir(mode=0o700)
-    producer = kafka.producer(servers, "test")
+    producer = kafka.producer(broker, "test")
     await producer.start()
     await publish_directory(producer)
     database = await Database.connect(database_url, source="/test", max_size=4)
     with issuer(secrets) as issuer_url:
-        started = [start_router(database_url, servers, issuer_url, folder) for _ in range(copies)]
+        started = [start_router(database_url, broker, issuer_url, folder) for _ in range(copies)]
         routers = World(
-            servers,
+            broker,
             database,
             [child for child, _ in started],
             [client for _, client in started],

@@ -16,9 +16,9 @@ from tests.integration.router import World, world
 
 @pytest_asyncio.fixture(scope="package")
 async def routers(kafka: Kafka, database: NewDatabase) -> AsyncIterator[World]:
-    await recreate_topics(kafka.bootstrap_servers, FORCES)
+    await recreate_topics(kafka.broker(), FORCES)
     with tempfile.TemporaryDirectory(prefix="hueandcry-router-") as folder:
-        async with world((await database("router")).url, kafka.bootstrap_servers, Path(folder)) as started:
+        async with world((await database("router")).url, kafka.broker(), Path(folder)) as started:
             yield started
             for copy in started.copies:  # nobody waited in a circle, and nothing broke
                 log = copy.log.read_text()

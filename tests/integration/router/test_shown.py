@@ -78,7 +78,7 @@ async def test_a_dead_copys_work_is_taken_over(routers: World) -> None:
         print(f"all routed {asyncio.get_running_loop().time() - started:.1f} s after the kill")
     finally:
         await client.aclose()
-        child, client = start_router(routers.database.dsn, routers.servers, routers.issuer, victim.log.parent)
+        child, client = start_router(routers.database.dsn, routers.broker, routers.issuer, victim.log.parent)
         routers.copies.append(child)
         routers.clients.append(client)
     await until_ready(child, client)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from deploy.local.topics import DAY_MS, HOUR_MS, TOPICS, all_topics, topics_of
 from libs.events.log.held import dead_letter_topic
+from libs.events.schemas.documents import TRAFFIC
 from libs.events.types import FACTS
 from services.intake import decisions
 from services.recording import app as recording
@@ -52,3 +53,16 @@ def test_every_shared_reader_has_its_dead_letter_topic_and_a_rebuilt_read_model_
     readers = [decisions.READER, router.READER, recording.READER, *generations]
     dead_letters = {name for name in BY_NAME if name.startswith("hueandcry.deadletter.")}
     assert {dead_letter_topic(reader) for reader in readers} == dead_letters
+
+
+def test_every_service_may_read_and_write_what_its_document_says() -> None:
+    for service, traffic in TRAFFIC.items():
+        assert set(traffic.sends) <= {topic.name for topic in TOPICS if service in topic.written_by}
+        assert set(traffic.receives) <= {topic.name for topic in TOPICS if service in topic.read_by}
+
+
+def test_nobody_reads_facts_that_no_document_says_it_receives() -> None:
+    facts = {fact.TOPIC for fact in FACTS}
+    for topic in TOPICS:
+        readers = {service for service, traffic in TRAFFIC.items() if topic.name in traffic.receives}
+        assert topic.name not in facts or set(topic.read_by) == readers

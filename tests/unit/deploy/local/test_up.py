@@ -15,7 +15,7 @@ from deploy.local.up import Run
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    for name in ("DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS"):
+    for name in ("DATABASE_URL", "KAFKA_BOOTSTRAP_SERVERS", "KAFKA_USERNAME"):
         monkeypatch.delenv(name, raising=False)
     return Run(Layout(tmp_path, free_port() - 9), Console(quiet=True))
 
@@ -42,5 +42,5 @@ def test_given_servers_are_used_and_their_ports_are_not_asked_for(
     layout = Layout(tmp_path, 9000)
     given = Run(layout, Console(quiet=True))
     given.check_machine()
-    assert given.kafka_address() == "kafka.example:9092"
+    assert given.broker().servers == "kafka.example:9092"
     assert not {layout.postgres_port, layout.kafka_port, layout.controller_port} & set(asked)

@@ -104,3 +104,65 @@ def test_a_file_that_cannot_be_used_is_named_by_its_variable(
     assert refusal(capsys) == "DATABASE_URL_FILE names a file that is not UTF-8.\n"
     secret.write_bytes(b"x" * 100_000)
     assert refusal(capsys) == "DATABASE_URL_FILE names a file over 64 KiB: that is no setting.\n"
+
+
+def test_who_it_is_to_kafka_comes_with_a_password_that_may_stand_in_a_file_and_is_never_shown(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "password").write_text("hunter2\n")
+    environment.setenv("KAFKA_USERNAME", "intake")
+    environment.setenv("KAFKA_PASSWORD_FILE", str(tmp_path / "password"))
+    settings = Settings.read()
+    broker = settings.broker
+    assert (broker.protocol, broker.username, broker.current_password()) == ("SASL_PLAINTEXT", "intake", "hunter2")
+    (tmp_path / "password").write_text("changed\n")
+    assert broker.options()["sasl_plain_password"].encode("utf-8") == b"changed"
+    assert "hunter2" not in repr(settings) + repr(broker)
+
+
+@pytest.mark.parametrize(
+    ("given", "protocol"),
+    [
+        ({}, "PLAINTEXT"),
+        ({"KAFKA_USERNAME": "intake", "KAFKA_PASSWORD": "hunter2"}, "SASL_PLAINTEXT"),
+        (
+            {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1,kafka.example:9093", "KAFKA_USERNAME": "i", "KAFKA_PASSWORD": "p"},
+            "SASL_SSL",
+        ),
+        (
+            {
+                "KAFKA_BOOTSTRAP_SERVERS": "kafka:9092",
+                "KAFKA_USERNAME": "intake",
+                "KAFKA_PASSWORD": "hunter2",
+                "KAFKA_ALLOW_PLAINTEXT": "true",
+            },
+            "SASL_PLAINTEXT",
+        ),
+        ({"KAFKA_CA_FILE": __file__}, "SSL"),
+        ({"KAFKA_CA_FILE": __file__, "KAFKA_USERNAME": "intake", "KAFKA_PASSWORD": "hunter2"}, "SASL_SSL"),
+    ],
+)
+def test_a_password_leaves_this_machine_only_under_tls_unless_that_is_allowed(
+    environment: pytest.MonkeyPatch, given: dict[str, str], protocol: str
+) -> None:
+    for name, value in given.items():
+        environment.setenv(name, value)
+    assert Settings.read().broker.protocol == protocol
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("KAFKA_USERNAME", "intake"),
+        ("KAFKA_PASSWORD", "hunter2"),
+        ("KAFKA_KEY_FILE", __file__),
+        ("KAFKA_CA_FILE", "/nowhere/ca.pem"),
+    ],
+)
+def test_half_of_what_kafka_asks_for_is_one_sentence(
+    environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str
+) -> None:
+    environment.setenv(name, value)
+    said = refusal(capsys)
+    assert name in said
+    assert said.count("\n") == 1
