@@ -36,7 +36,7 @@ from libs.service.settings import KafkaSettings
 
 ITERATIONS = 4096
 """Passwords are random and long, so more would only keep a reconnecting service waiting."""
-LIMIT_S = 15.0
+LIMIT_S = 30.0
 
 _EVERYTHING = AclBindingFilter(
     ResourceType.ANY,

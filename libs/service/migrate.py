@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import ssl
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -169,6 +170,8 @@ def grant(connection: Connection, role: str) -> None:
 
 
 def _sentence(error: BaseException) -> str:
+    if isinstance(error, ssl.SSLError):
+        return "The database was not migrated: PostgreSQL's certificate is not believed: see sslrootcert and the host."
     if isinstance(error, ValueError | OverflowError):  # whose texts may repeat the address, password and all
         return "The database was not migrated: what was given is not an address of PostgreSQL."
     if isinstance(error, OSError):

@@ -79,7 +79,7 @@ def test_the_readme_names_every_setting_with_its_default() -> None:
         values = [fields[name.lower()].default for fields in of_services.values()]
         if len(set(map(str, values))) == 1:
             values = values[:1]
-        wanted = ["" if value is PydanticUndefined else _written(value) for value in values]
+        wanted = ["" if value is PydanticUndefined or value is None else _written(value) for value in values]
         assert [part.strip(" `") for part in said.split(",")] == wanted, name
     for fields in of_services.values():
         assert fields.keys() == Settings.model_fields.keys()

@@ -7,6 +7,7 @@ paused process or a dead copy must not hold the order lock (`schema.sql`) while 
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
@@ -129,7 +130,9 @@ class Database:
                     await self.give_up(pool)
                     raise
         except UNREACHABLE as error:
-            if isinstance(error, ValueError):  # an argument that the driver could not encode: its caller's fault
+            # An argument that the driver could not encode is its caller's fault. (A certificate that is not believed is
+            # a ValueError as well.)
+            if isinstance(error, ValueError) and not isinstance(error, ssl.SSLError):
                 raise
             raise Unavailable(f"PostgreSQL: {type(error).__name__}") from error
 
