@@ -27,6 +27,8 @@ To withstand and to be watched
     wire, limits   what a request may be: on the socket, in the application
     deadline       how long a request may take
     rates          how much one client may ask; emergencies pass
+    rates          how much one client may ask; emergencies pass
+    deadline       how long a request may take
     observe        around every request: id, trace, headers, log line, metrics
     context        the request being served
     logs           JSON lines without personal data
