@@ -2,6 +2,7 @@
 
 To be a service
     settings       the environment, or files it names
+    rights         what each role may do in a service's database
     run            the application with everything below around it; start, serve, stop
     publishing     its database and the relay of its events, from start to stop
     background     loops beside the requests

@@ -71,7 +71,7 @@ def make_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with publishing(app, settings, health) as (database, relay, background):
+        async with publishing(app, settings, health) as (writer, reader, consumer, relay, background):
             kafka = settings.kafka_bootstrap_servers
             alliance = AllianceCopy(name="recording", bootstrap_servers=kafka)
             arrivals = Arrivals()
@@ -80,24 +80,24 @@ def make_app(settings: Settings) -> FastAPI:
                 relay.wake()
                 arrivals.announce()
 
-            reader = SharedReader(
+            contacts_reader = SharedReader(
                 name=READER,
                 topics=(contacts.TOPIC, routing.TOPIC),
                 apply=make_apply(REACTIONS, settings.source),
-                database=database,
+                database=consumer,
                 bootstrap_servers=kafka,
                 on_commit=committed,
             )
-            projector = Projector(PROJECTIONS, database=database, bootstrap_servers=kafka)
-            app.state.desk = Desk(database, alliance, arrivals, on_commit=relay.wake)
+            projector = Projector(PROJECTIONS, database=consumer, bootstrap_servers=kafka)
+            app.state.desk = Desk(writer, reader, alliance, arrivals, on_commit=relay.wake)
 
-            health.add("contacts", reader.trouble, required=False)
+            health.add("contacts", contacts_reader.trouble, required=False)
             health.add("read models", projector.trouble, required=False)
             health.add("alliance", alliance.trouble, required=False)
             background.start("alliance's copy", alliance.run)
-            background.start("contacts reader", reader.run)
+            background.start("contacts reader", contacts_reader.run)
             background.start("read models' readers", projector.run)
-            background.start("count of owed dispositions", partial(owing.measure, database))
+            background.start("count of owed dispositions", partial(owing.measure, consumer))
             yield
 
     return service_app(

@@ -56,9 +56,16 @@ class Desk:
     """Where contacts are disposed of."""
 
     def __init__(
-        self, database: Database, alliance: AllianceCopy, arrivals: Arrivals, *, on_commit: Callable[[], None]
+        self,
+        writer: Database,
+        reader: Database,
+        alliance: AllianceCopy,
+        arrivals: Arrivals,
+        *,
+        on_commit: Callable[[], None],
     ) -> None:
-        self.database = database
+        self._writer = writer
+        self.database = reader
         self._on_commit = on_commit
         self._alliance = alliance
         self._arrivals = arrivals
@@ -91,7 +98,7 @@ class Desk:
         try:
             await await_contact(self.database, self._arrivals, contact_id, sees, caller.roles)
             outcome = await dispose(
-                self.database,
+                self._writer,
                 contact_id,
                 command_for,
                 lambda forces: any(caller.sees(force) for force in forces),

@@ -21,6 +21,7 @@ from aiokafka import AIOKafkaProducer
 from libs.events.envelope import Event, to_headers
 from libs.events.log import kafka, metrics
 from libs.events.log.database import CONNECT_TIMEOUT_S, UNREACHABLE
+from libs.events.log.roles import RELAY, Address, Login
 from libs.events.log.store import event_of
 from libs.events.types import BY_TYPE
 
@@ -51,8 +52,8 @@ FROM event WHERE position > $1 ORDER BY position LIMIT $2
 class Relay:
     """Publishes one database's events. Run one in each copy; one of them works, the others stand by."""
 
-    def __init__(self, dsn: str, *, bootstrap_servers: str, source: str) -> None:
-        self._dsn = dsn
+    def __init__(self, address: Address | Login, *, bootstrap_servers: str, source: str) -> None:
+        self._login = address if isinstance(address, Login) else Login(address)
         self._bootstrap_servers = bootstrap_servers
         self._source = source
         self._wake = asyncio.Event()
@@ -79,8 +80,8 @@ class Relay:
             await asyncio.sleep(STANDBY_S)
 
     async def _stand_by_then_publish(self) -> None:
-        connection = await asyncpg.connect(
-            self._dsn,
+        connection = await self._login.connect(
+            RELAY,
             timeout=CONNECT_TIMEOUT_S,
             command_timeout=10,
             server_settings={

@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 
 from libs.events.log.database import Database
+from libs.events.log.roles import CONSUMER
 from tests.conftest import NewDatabase
 from tests.integration.intake import (
     Router,
@@ -33,7 +34,7 @@ async def url(database: NewDatabase) -> str:
 
 @pytest_asyncio.fixture(scope="package")
 async def store(url: str) -> AsyncIterator[Database]:
-    opened = await Database.connect(url, source="/intake")
+    opened = await Database.connect(url, source="/intake", part=CONSUMER)
     yield opened
     await opened.close()
 
