@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from libs.events.log.scope import ALLIANCE
+
 ROLES = frozenset(
     {
         "gateway",  # a telephony gateway or an online channel: brings contacts
@@ -36,3 +38,8 @@ class Caller:
     def sees(self, force: str | None) -> bool:
         """Whether what belongs to `force` may be shown; None belongs to the alliance itself."""
         return self.alliance if force is None else force in self.forces
+
+    @property
+    def visible(self) -> list[str]:
+        """The forces of the caller's scope (libs.events.log.scope); `ALLIANCE` among them if its own may be seen."""
+        return [*sorted(filter(None, self.forces)), *([ALLIANCE] if self.alliance else [])]

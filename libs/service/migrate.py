@@ -25,7 +25,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from libs.events.log.roles import PARTS, role_of
+from libs.events.log.roles import PARTS, SECURED, policies, role_of
 from libs.service.rights import FUNCTIONS, TABLES
 
 ROOT = Path(__file__).parents[2]
@@ -138,9 +138,11 @@ def execute_script(path: Path) -> None:
     connection.run_async(lambda driver: driver.execute(script))
 
 
-def begin(service: str) -> None:
-    """The first migration of every service: the log's tables, then its own."""
+def begin(service: str, *, scoped: bool = True) -> None:
+    """The first migration of every service: the log's tables, those of who may see what, then its own."""
     execute_script(ROOT / "libs" / "events" / "log" / "schema.sql")
+    if scoped:
+        execute_script(ROOT / "libs" / "events" / "log" / "scope.sql")
     execute_script(ROOT / "services" / service / "schema.sql")
 
 
@@ -163,6 +165,8 @@ def grant(connection: Connection, role: str) -> None:
     for function in _present(connection, "SELECT proname FROM pg_proc WHERE true", "pro", FUNCTIONS):
         to = ", ".join(roles[part] for part in FUNCTIONS[function])
         connection.exec_driver_sql(f"GRANT EXECUTE ON FUNCTION {quoted(function)} TO {to}")
+    for statement in policies(role, connection.exec_driver_sql(SECURED).all()):
+        connection.exec_driver_sql(statement)
 
 
 def _present(connection: Connection, names: str, prefix: str, wanted: Iterable[str]) -> list[str]:

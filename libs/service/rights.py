@@ -29,6 +29,8 @@ TABLES: Mapping[str, Rights] = {
     "held": {CONSUMER: _CHANGE},
     "projection": {CONSUMER: "SELECT"},
     "alembic_version": dict.fromkeys((WRITER, READER, RELAY, CONSUMER), "SELECT"),
+    # libs/events/log/scope.sql
+    "contact_access": _READ,
     # services/intake/schema.sql
     "decision": {READER: "SELECT", CONSUMER: "SELECT, INSERT, UPDATE"},
     # services/router/schema.sql
@@ -38,12 +40,28 @@ TABLES: Mapping[str, Rights] = {
     "contact": {WRITER: "SELECT, UPDATE", READER: "SELECT", CONSUMER: "SELECT, INSERT, UPDATE"},
     "report": {WRITER: "SELECT, DELETE", CONSUMER: "SELECT, INSERT, DELETE"},
     # Read models' views; the tables behind them are granted as they are made (libs/events/log/projection.py).
-    "audit_event": {READER: "SELECT"},
-    "audit_link": {READER: "SELECT"},
-    "incident_listed": {READER: "SELECT"},
-    "incident_force": {READER: "SELECT"},
+    "audit_event": {READER: "SELECT", CONSUMER: "SELECT"},
+    "audit_link": {READER: "SELECT", CONSUMER: "SELECT"},
+    "incident_listed": {READER: "SELECT", CONSUMER: "SELECT"},
+    "incident_force": {READER: "SELECT", CONSUMER: "SELECT"},
 }
 
 FUNCTIONS: Mapping[str, tuple[Part, ...]] = {
     "append": (WRITER, CONSUMER),
+    "keep_access": (WRITER, CONSUMER),
+    # What reads under a caller's scope runs with its caller's own rights.
+    "scope_forces": (WRITER, READER, CONSUMER),
+    "scope_holder": (WRITER, READER, CONSUMER),
+    "set_scope": (WRITER, READER),
+    "stream_in_scope": (READER,),
+    "contact_in_scope": (READER,),
+    "decision_in_scope": (READER,),
+    "queues_in_scope": (READER,),
+    "queue_in_scope": (READER,),
+    "queue_page_in_scope": (READER,),
+    "known_in_scope": (READER,),
+    "owing_in_scope": (READER,),
+    "owing_count_in_scope": (READER,),
+    "incidents_in_scope": (READER,),
+    "history_in_scope": (READER,),
 }

@@ -11,6 +11,7 @@ import structlog
 from libs.alliance import Alliance
 from libs.alliance.copy import AllianceCopy
 from libs.events.log.database import Database
+from libs.events.log.scope import Scope
 from libs.events.types import shapes
 from libs.places import Located
 from libs.service.caller import Caller
@@ -18,7 +19,6 @@ from libs.service.context import current_traceparent
 from libs.service.idempotency import Keyed
 from libs.service.problem import Conflicting, Fault, Invalid, NotFound
 from services.recording.contact import Contact
-from services.recording.contact_table import Scope
 from services.recording.disposition import (
     Arrivals,
     ContactUnknown,
@@ -70,18 +70,6 @@ class Desk:
         self._alliance = alliance
         self._arrivals = arrivals
 
-    def scope_of(self, caller: Caller) -> Scope:
-        """Whose contacts the caller may see."""
-        alliance = self._alliance.current
-        default_queue = alliance.defined.default_queue if alliance and alliance.defined else None
-        return Scope(tuple(sorted(caller.forces)), caller.alliance, default_queue)
-
-    def sees(self, caller: Caller, contact: Contact) -> bool:
-        """Whether the contact is in that scope."""
-        default_queue = self.scope_of(caller).default_queue
-        in_default_queue = contact.queue is not None and contact.queue == default_queue
-        return any(caller.sees(force) for force in contact.forces) or (caller.alliance and in_default_queue)
-
     async def dispose(self, contact_id: UUID, body: DispositionBody, caller: Caller, keyed: Keyed | None) -> Outcome:
         """Raises the Problem that answers, where it is refused."""
         alliance = self._alliance.current
@@ -89,17 +77,16 @@ class Desk:
         shape = body.incident.location.shape() if body.incident is not None and body.incident.location else None
         located = locate(alliance, shape)
 
-        def sees(contact: Contact) -> bool:
-            return contact.handler == caller.subject or self.sees(caller, contact)
-
         def command_for(contact: Contact) -> Command:
             return command_of(body, contact, caller, shape, located)
 
+        seen = Scope(caller.visible, caller.subject)  # in his own hands, too
         try:
-            await await_contact(self.database, self._arrivals, contact_id, sees, caller.roles)
+            await await_contact(self.database, self._arrivals, contact_id, seen, caller.roles)
             outcome = await dispose(
                 self._writer,
                 contact_id,
+                seen,
                 command_for,
                 lambda forces: any(caller.sees(force) for force in forces),
                 keyed=keyed,

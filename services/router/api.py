@@ -105,7 +105,7 @@ router = APIRouter(prefix="/v1")
 async def list_queues(desk: AtDesk, caller: Annotated[Caller, Depends(allow("list_queues"))]) -> QueueStates:
     """The state of every queue that the caller may see."""
     alliance = desk.alliance
-    lengths = await entries.lengths(desk.reader)
+    lengths = await entries.lengths(desk.reader, handlers.scope_of(caller))
     known = alliance.queues
     return QueueStates(
         queues=[
@@ -128,7 +128,7 @@ async def show_queue(
     """A queue and the contacts in it, in the order in which they will be taken."""
     state = await _queue(desk, queue_id, caller)
     place = FIRST if after is None else cursors.read(after, Place, parameter="after")
-    rows = await entries.page(desk.reader, queue_id, after=place, limit=limit + 1)
+    rows = await entries.page(desk.reader, handlers.scope_of(caller), queue_id, after=place, limit=limit + 1)
     return QueuePage(
         **dict(state),
         entries=[QueueEntry.of(row) for row in rows[:limit]],
@@ -158,7 +158,7 @@ async def claim_next(
     once that is no longer in the caller's hands.
     """
     await _queue(desk, queue_id, caller)
-    taker = Taker(caller.subject, _answering_force(caller, body), caller.site)
+    taker = Taker(handlers.scope_of(caller), caller.subject, _answering_force(caller, body), caller.site)
     key = await keyed(request, idempotency_key, caller, "claim_next", target=queue_id)
     try:
         taken = await handlers.claim_next(desk.writer, queue_id, taker, keyed=key, on_commit=desk.on_commit)
@@ -175,9 +175,8 @@ async def show_routing(
 ) -> ContactRouting:
     """Where a contact is, and every decision that was made about it, in order."""
     subject = str(contact_id)
-    events = await load(desk.reader, subject)
-    contact = fold(map(entries.fact_of, events))
-    if not handlers.sees(caller, contact, desk.alliance):
+    events = await load(desk.reader, subject, handlers.scope_of(caller))
+    if fold(map(entries.fact_of, events)).decision is None:
         raise NotFound
     return ContactRouting.told_by(subject, events)
 
@@ -202,7 +201,6 @@ async def release_contact(
             subject,
             caller,
             reason=(body or ReleaseBody()).reason,
-            alliance=desk.alliance,
             on_commit=desk.on_commit,
         )
     return RoutingState.of(subject, contact)
@@ -264,7 +262,7 @@ async def _queue(desk: Desk, queue_id: str, caller: Caller) -> QueueState:
     defined = desk.alliance.queues.get(queue_id)
     if not caller.sees(_force_of(desk.alliance, queue_id)):
         raise NotFound
-    length = await entries.length_of(desk.reader, queue_id)
+    length = await entries.length_of(desk.reader, handlers.scope_of(caller), queue_id)
     if defined is None and not length.length:
         raise NotFound
     return QueueState.of(queue_id, defined, length)

@@ -23,7 +23,7 @@ from libs.events.envelope import Event
 from libs.events.log.consumer import SharedReader
 from libs.events.log.database import TRANSIENT, Connection, Database
 from libs.events.log.errors import described
-from libs.events.log.roles import CONSUMER, READER, role_of
+from libs.events.log.roles import CONSUMER, READER, SECURED, policies, role_of
 from libs.events.log.store import Append
 
 log = structlog.get_logger(__name__)
@@ -219,6 +219,8 @@ async def _make(owner: Connection, projection: Projection, generation: int, stat
     await owner.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {reader}")
     await owner.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {consumer}")
     await owner.execute(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {consumer}")
+    for statement in policies(role, await owner.fetch(SECURED)):
+        await owner.execute(statement)
     await owner.execute(
         "INSERT INTO projection (name, generation, version, state) VALUES ($1, $2, $3, $4)",
         projection.name,
@@ -236,7 +238,8 @@ async def _show(owner: Connection, projection: Projection, generation: int, role
             f"CREATE VIEW public.{table} WITH (security_invoker) AS "
             f"SELECT * FROM {projection.schema(generation)}.{table}"
         )
-        await owner.execute(f"GRANT SELECT ON public.{table} TO {role_of(role, READER)}")
+        readers = f"{role_of(role, READER)}, {role_of(role, CONSUMER)}"
+        await owner.execute(f"GRANT SELECT ON public.{table} TO {readers}")
 
 
 async def _drop(owner: Connection, projection: Projection, generation: int) -> None:

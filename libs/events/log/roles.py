@@ -10,7 +10,7 @@ is refused, the one that worked last is tried, for of file and role one is alway
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal, TypeAlias, get_args
 from urllib.parse import unquote, urlsplit
 
@@ -27,6 +27,24 @@ CONSUMER: Part = "consumer"
 """Applies what others have said: shared readers, read models, and what no caller asked for."""
 PARTS: tuple[Part, ...] = get_args(Part)
 
+POLICIES: Mapping[str, tuple[Part, ...]] = {
+    "scoped": (WRITER, READER),
+    "commanded": (WRITER,),
+    "whole": (RELAY, CONSUMER),
+}
+"""To which parts a policy of this name applies, on whatever table: who answers and decides for callers sees what is in
+their scope, and what a command needs besides; who carries and applies what was said sees all."""
+SECURED = """
+SELECT n.nspname, c.relname,
+       (SELECT array_agg(p.polname::text || ' ' || (
+            SELECT string_agg(rolname, ' ' ORDER BY rolname) FROM pg_roles WHERE oid = ANY (p.polroles)
+        )) FROM pg_policy AS p WHERE p.polrelid = c.oid) AS bound,
+       (SELECT array_agg(p.polname::text) FROM pg_policy AS p WHERE p.polrelid = c.oid) AS named
+FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.relrowsecurity AND c.relkind = 'r' AND c.relowner = (SELECT oid FROM pg_roles WHERE rolname = current_user)
+"""
+"""The tables with row-level security, and to whom their policies apply."""
+
 Address: TypeAlias = str | Callable[[], str]
 
 _REFUSED = (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificationError)
@@ -35,6 +53,21 @@ _REFUSED = (asyncpg.InvalidPasswordError, asyncpg.InvalidAuthorizationSpecificat
 def role_of(service_role: str, part: Part) -> str:
     """The name of the role that plays a part: `intake`, `intake_reader`, …"""
     return service_role if part == WRITER else f"{service_role}_{part}"
+
+
+def policies(service_role: str, secured: Iterable[Any]) -> Iterator[str]:
+    """The statements, as the owner, after which the policies of these tables apply to whom they should. None where they
+    do: a statement would lock the table."""
+    for schema, table, bound, named in secured:
+        for policy, parts in POLICIES.items():
+            roles = sorted(role_of(service_role, part) for part in parts)
+            to = ", ".join(f'"{role}"' for role in roles)
+            on = f'{policy} ON "{schema}"."{table}"'
+            if policy not in (named or ()):
+                if policy == "whole":
+                    yield f"CREATE POLICY {on} TO {to} USING (true) WITH CHECK (true)"
+            elif " ".join((policy, *roles)) not in (bound or ()):
+                yield f"ALTER POLICY {on} TO {to}"
 
 
 class Login:

@@ -15,6 +15,7 @@ import asyncpg
 from libs.events.envelope import HEADERS_BYTES, MAX_EVENT_BYTES, Event
 from libs.events.log.database import Connection, Database
 from libs.events.log.errors import ClaimTaken, Conflict, EventTooLarge
+from libs.events.log.scope import Access, Scope
 
 Reader: TypeAlias = "Database | Connection"
 
@@ -35,15 +36,18 @@ class Append:
     expected: int
     events: Sequence[Event]
     claims: Sequence[Claim] = ()
+    access: Sequence[Access] = ()
+    """Who may see a new contact from its first moment (scope.py)."""
 
 
 APPENDED, CONFLICT, TAKEN = 0, 1, 2
 
 _APPEND = """
-SELECT append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+SELECT append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)
 """
 _COLUMNS = "position, version, time, id, causation_id, subject, type, force, traceparent, data"
 _LOAD = f"SELECT {_COLUMNS} FROM event WHERE subject = $1 ORDER BY version"
+_LOAD_IN_SCOPE = f"SELECT {_COLUMNS} FROM stream_in_scope($1, $2, $3)"
 _LOAD_MANY = f"SELECT {_COLUMNS} FROM event WHERE subject = ANY ($1) ORDER BY subject, version"
 _READ_AFTER = f"SELECT {_COLUMNS} FROM event WHERE position > $1 ORDER BY position LIMIT $2"
 _HOLDER = "SELECT subject, fingerprint FROM claim WHERE key = $1"
@@ -80,6 +84,7 @@ def arguments(appends: Sequence[Append]) -> tuple[list[object], ...]:
     """The arguments of the SQL function `append()`."""
     claims = [(i, a.subject, c.key, c.fingerprint) for i, a in enumerate(appends, 1) for c in a.claims]
     events = [(i, e) for i, a in enumerate(appends, 1) for e in a.events]
+    access = [(i, a.subject, one) for i, a in enumerate(appends, 1) for one in a.access]
     return (
         [a.subject for a in appends],
         [a.expected for a in appends],
@@ -98,6 +103,11 @@ def arguments(appends: Sequence[Append]) -> tuple[list[object], ...]:
         [e.causation_id for _, e in events],
         [e.traceparent for _, e in events],
         [e.data for _, e in events],
+        [i for i, _, _ in access],
+        [contact for _, contact, _ in access],
+        [one.force for _, _, one in access],
+        [one.holder for _, _, one in access],
+        [one.why for _, _, one in access],
     )
 
 
@@ -148,8 +158,11 @@ def _source(reader: Reader) -> str:
     return reader.source if isinstance(reader, Database) else ""
 
 
-async def load(reader: Reader, subject: str) -> list[Event]:
-    """The whole stream in order; empty where there is none. `source` is the database's own (empty on a connection)."""
+async def load(reader: Reader, subject: str, scope: Scope | None = None) -> list[Event]:
+    """The whole stream in order; empty where there is none, or none in the scope. `source` is the database's own (empty
+    on a connection). Without a scope: in that of the transaction."""
+    if scope is not None:
+        return [event_of(row, _source(reader)) for row in await reader.fetch(_LOAD_IN_SCOPE, *scope, subject)]
     return [event_of(row, _source(reader)) for row in await reader.fetch(_LOAD, subject)]
 
 
