@@ -25,6 +25,7 @@ To be asked and to answer
     openapi, docs  the documents, and the page that shows them
 To withstand and to be watched
     wire, limits   what a request may be: on the socket, in the application
+    deadline       how long a request may take
     observe        around every request: id, trace, headers, log line, metrics
     context        the request being served
     logs           JSON lines without personal data

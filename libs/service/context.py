@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 from contextvars import ContextVar
+from random import getrandbits
 from typing import NamedTuple
 
 from uuid_utils import uuid7
@@ -39,9 +39,8 @@ def child_of(traceparent: str | None) -> str:
     """A span of our own: in the caller's trace where the header is valid, else in a new one, sampled."""
     match = _TRACEPARENT.fullmatch(traceparent) if traceparent else None
     if match is None or match[1] == _NO_TRACE or match[2] == _NO_SPAN:
-        chance = os.urandom(24).hex()
-        return f"00-{chance[:32]}-{chance[32:]}-01"
-    span = os.urandom(8).hex()
+        return f"00-{getrandbits(128):032x}-{getrandbits(64):016x}-01"  # names, not secrets: no system call for them
+    span = f"{getrandbits(64):016x}"
     # Of the flags, level 1 defines `sampled` alone; the others must be sent as zero (section 3.2.2.5).
     return f"00-{match[1]}-{span}-{int(match[3], 16) & 1:02x}"
 

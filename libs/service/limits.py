@@ -9,7 +9,6 @@ is 408, an answer that is not there by then 503.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from libs.service import metrics
 from libs.service.context import current_traceparent
+from libs.service.deadline import Deadline
 from libs.service.problem import (
     AddressTooLong,
     BadRequest,
@@ -68,11 +68,11 @@ class Limits:
             answering = True
             if not streaming and message.get("more_body"):
                 streaming = True
-                deadline.reschedule(None)  # a stream may go on as long as it likes
+                deadline.lift()  # a stream may go on as long as it likes
             await send(message)
 
         try:
-            async with asyncio.timeout(self.deadline_s) as deadline:
+            with Deadline(self.deadline_s) as deadline:
                 headers, length = _check_head(scope)
                 if length or b"transfer-encoding" in headers:
                     reading = True
@@ -85,7 +85,7 @@ class Limits:
         except Problem as refusal:
             await _refuse(refusal, scope, receive, send)
         except TimeoutError:
-            if answering or not deadline.expired():
+            if answering or not deadline.expired:
                 raise
             if reading:
                 close = {"Connection": "close"}

@@ -7,6 +7,8 @@ personal data, and only those of `SPEAKING` speak of the machine alone.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import logging
 import re
@@ -80,7 +82,7 @@ def request(operation: str, method: str, status: int, seconds: float, about: con
     `operation` and `method` are names of ours, so that nothing in it needs escaping.
     """
     if _requests is not None:
-        _requests.msg(
+        _requests.soon(
             f'{{"time":"{datetime.now(UTC).isoformat(timespec="microseconds")[:26]}Z","level":"info",'
             f'"service":"{_service}","event":"request","operation":"{operation}","method":"{method}",'
             f'"status":{status},"ms":{seconds * 1000:.2f},'
@@ -89,17 +91,30 @@ def request(operation: str, method: str, status: int, seconds: float, about: con
 
 
 class _Lines:
-    """Writes whole lines. A reader of our stdout that has gone away must not fail the request that logs."""
+    """Writes whole lines, in order. A reader of our stdout that has gone away must not fail the request that logs."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._waiting: list[str] = []
 
     def msg(self, line: str) -> None:
-        try:
-            self._stream.write(line + "\n")
+        self._waiting.append(line)
+        self._write()
+
+    def soon(self, line: str) -> None:
+        """Write it with what else is logged in this turn of the event loop: requests are answered many at once."""
+        self._waiting.append(line)
+        if len(self._waiting) == 1:
+            try:
+                asyncio.get_running_loop().call_soon(self._write)
+            except RuntimeError:
+                self._write()
+
+    def _write(self) -> None:
+        lines, self._waiting = self._waiting, []
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.write("".join([f"{line}\n" for line in lines]))
             self._stream.flush()
-        except (OSError, ValueError):
-            return
 
     debug = info = warning = warn = error = critical = fatal = exception = log = msg
 

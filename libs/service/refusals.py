@@ -141,6 +141,17 @@ def _short(part: str | int) -> str:
     return text if len(text) <= MAX_NAME else text[:MAX_NAME] + "…"
 
 
+async def answer_to(error: Exception, request: Request) -> Response:
+    """What the application's own layers would answer, for who serves a request outside of them."""
+    handlers = request.app.exception_handlers
+    for kind in type(error).__mro__:
+        if (handle := handlers.get(kind)) is not None:
+            response: Response = await handle(request, error)
+            return response
+    logger.error("unhandled error", exc_info=error)
+    return answer(problem.Internal())
+
+
 class CatchAll:
     """What nothing else has caught: logged with its place in the code, answered with the request's id only."""
 

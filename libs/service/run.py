@@ -19,6 +19,7 @@ import structlog
 import uvicorn
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from libs.service import access, docs, limits, logs, observe, openapi, refusals
 from libs.service.background import Background
@@ -38,6 +39,26 @@ EXIT_S = 9.5
 """After this a process that was told to stop goes, whatever still hangs."""
 
 
+class Application(FastAPI):
+    """FastAPI's application with what every request passes first around it: `observe`, `limits`, then `inner`, which is
+    FastAPI itself unless something stands before it."""
+
+    inner: ASGIApp
+    outer: ASGIApp
+
+    def bound(self, *, max_body_bytes: int, deadline_s: float) -> None:
+        self.inner = super().__call__
+        limited = limits.Limits(self._inner, max_body_bytes=max_body_bytes, deadline_s=deadline_s)
+        self.outer = observe.Observe(limited)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["app"] = self
+        await (self.outer if scope["type"] == "http" else super().__call__)(scope, receive, send)
+
+    async def _inner(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.inner(scope, receive, send)
+
+
 def service_app(
     *,
     title: str,
@@ -47,7 +68,7 @@ def service_app(
     routers: Sequence[APIRouter],
     health: Health,
     version: str = "0.1.0",
-) -> FastAPI:
+) -> Application:
     """The application of a service: its routers, with tokens, problems, limits, health, metrics and documents around.
 
     Operation ids are the functions' names. Raises RuntimeError where an operation has no rule in `access.ACCESS`.
@@ -68,7 +89,7 @@ def service_app(
         finally:
             await background.stop()
 
-    app = FastAPI(
+    app = Application(
         title=title,
         description=description,
         version=version,
@@ -88,8 +109,7 @@ def service_app(
     if wrong:
         raise RuntimeError("not every operation is guarded: " + "; ".join(wrong))
     refusals.install(app)
-    app.add_middleware(limits.Limits, max_body_bytes=settings.max_body_bytes, deadline_s=settings.request_timeout_s)
-    app.add_middleware(observe.Observe)
+    app.bound(max_body_bytes=settings.max_body_bytes, deadline_s=settings.request_timeout_s)
     app.openapi = openapi.maker(app)  # type: ignore[method-assign]
     return app
 

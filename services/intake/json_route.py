@@ -11,17 +11,18 @@ import json
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Match
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from libs.service import refusals
 from libs.service.access import Allow
 from libs.service.problem import UnsupportedMedia
+from libs.service.run import Application
 
 
 class JsonRoute(APIRoute):
@@ -55,14 +56,16 @@ class JsonRoute(APIRoute):
         return handle
 
 
-class Direct(BaseRoute):
-    """A router's JsonRoutes without a path parameter, found by one look into a table and served by their handlers.
+class Direct:
+    """ASGI: a router's JsonRoutes without a path parameter, found by one look into a table and served by their
+    handlers; all else goes to `otherwise`.
 
-    What FastAPI does between finding a route and calling its handler is for operations of any form, and costs more than
-    all that a contact needs. Errors are answered as everywhere, outside of the routes.
+    What Starlette and FastAPI do between a request and the handler of its route is for operations of any form, and
+    costs more than all that a contact needs. Errors are answered as everywhere.
     """
 
-    def __init__(self, router: APIRouter) -> None:
+    def __init__(self, router: APIRouter, otherwise: ASGIApp) -> None:
+        self._otherwise = otherwise
         routes = [route for route in router.routes if isinstance(route, JsonRoute) and not route.param_convertors]
         self._found = {
             (method, route.path): (route, route.get_route_handler())
@@ -70,20 +73,25 @@ class Direct(BaseRoute):
             for method in route.methods or ()
         }
 
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        found = self._found.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        found = self._found.get((scope["method"], scope["path"]))
         if found is None:
-            return Match.NONE, {}
-        return Match.FULL, {"route": found[0], "endpoint": found[0].endpoint, "handler": found[1]}
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = await scope["handler"](Request(scope, receive, send))
+            await self._otherwise(scope, receive, send)
+            return
+        scope["route"], handle = found
+        request = Request(scope, receive, send)
+        try:
+            response = await handle(request)
+        except ClientDisconnect:
+            return
+        except Exception as error:
+            response = await refusals.answer_to(error, request)
         await response(scope, receive, send)
 
 
-def serve_directly(app: FastAPI, router: APIRouter) -> FastAPI:
+def serve_directly(app: Application, router: APIRouter) -> Application:
     """Serve the router's operations, which are declared in `app`, before any other is looked for."""
-    app.router.routes.insert(0, Direct(router))
+    app.inner = Direct(router, app.inner)
     return app
 
 

@@ -12,7 +12,9 @@ is taken, another is drawn.
 
 from __future__ import annotations
 
-import secrets
+import os
+import struct
+from collections.abc import Iterator
 
 ALPHABET = "23456789CDFHJKMNPRTVWXY"
 BASE = len(ALPHABET)
@@ -23,7 +25,17 @@ _MISREAD = str.maketrans({"Z": "2", "S": "5", "G": "6", "B": "8", "U": "V", " ":
 
 def draw() -> str:
     """A reference by chance, as `7KD4-WX2M`: nobody can guess the next one."""
-    return of(secrets.randbelow(BASE**DIGITS))
+    return of(next(_chances) % BASE**DIGITS)
+
+
+def _numbers() -> Iterator[int]:
+    """Secret numbers of 64 bits, each given once; taken from the system by the page, which costs a call of it. Of the
+    thousand millions below them each remainder is as likely as any other, to one in five thousand million."""
+    while True:
+        yield from struct.unpack("512Q", os.urandom(4096))
+
+
+_chances = _numbers()
 
 
 def of(number: int) -> str:

@@ -9,7 +9,7 @@ CREATE TABLE decision (
 ) WITH (fillfactor = 80);                -- a few decisions a contact, each replacing the one before in place
 ALTER TABLE decision ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY scoped ON decision FOR SELECT USING (
-    EXISTS (SELECT FROM contact_access AS a WHERE a.contact = decision.contact)
+    (SELECT true FROM contact_access AS a WHERE a.contact = decision.contact LIMIT 1)
 );
 
 -- A contact's events in order, and with the first of them its latest decision, if that is known yet. Nothing, where the

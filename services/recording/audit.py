@@ -47,13 +47,13 @@ CREATE INDEX audit_link_incident ON audit_link (incident);  -- the policy of aud
 
 ALTER TABLE audit_link ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY scoped ON audit_link FOR SELECT USING (
-    EXISTS (SELECT FROM contact_access AS a WHERE a.contact = audit_link.contact)
+    (SELECT true FROM contact_access AS a WHERE a.contact = audit_link.contact LIMIT 1)
 );
 -- Who may see a contact sees what was said of the incidents it led to.
 ALTER TABLE audit_event ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY scoped ON audit_event FOR SELECT USING (
-    EXISTS (SELECT FROM contact_access AS a WHERE a.contact = audit_event.subject)
-    OR EXISTS (SELECT FROM audit_link AS l WHERE l.incident = audit_event.subject)
+    (SELECT true FROM contact_access AS a WHERE a.contact = audit_event.subject LIMIT 1)
+    OR (SELECT true FROM audit_link AS l WHERE l.incident = audit_event.subject LIMIT 1)
 );
 """
 

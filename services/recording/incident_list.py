@@ -47,7 +47,7 @@ ALTER TABLE incident_force ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY scoped ON incident_force FOR SELECT USING (force = ANY ((SELECT scope_forces())::text[]));
 ALTER TABLE incident_listed ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY scoped ON incident_listed FOR SELECT USING (
-    EXISTS (SELECT FROM incident_force AS f WHERE f.incident = incident_listed.id)
+    (SELECT true FROM incident_force AS f WHERE f.incident = incident_listed.id LIMIT 1)
 );
 """
 

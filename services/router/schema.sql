@@ -40,11 +40,11 @@ CREATE INDEX queue_entry_in_order ON queue_entry (queue, priority, waiting_since
 -- Who may see a contact may see what was heard of it and where it waits.
 ALTER TABLE contact_intake ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY scoped ON contact_intake USING (
-    EXISTS (SELECT FROM contact_access AS a WHERE a.contact = contact_intake.contact COLLATE "default")
+    (SELECT true FROM contact_access AS a WHERE a.contact = contact_intake.contact COLLATE "default" LIMIT 1)
 );
 ALTER TABLE queue_entry ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY scoped ON queue_entry USING (
-    EXISTS (SELECT FROM contact_access AS a WHERE a.contact = queue_entry.contact COLLATE "default")
+    (SELECT true FROM contact_access AS a WHERE a.contact = queue_entry.contact COLLATE "default" LIMIT 1)
 );
 
 -- Each queue in which somebody of the scope waits.

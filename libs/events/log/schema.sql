@@ -145,9 +145,10 @@ BEGIN
           AND claim.xmin = pg_current_xact_id()::xid;
     END IF;
 
-    IF cardinality(access_appends) > 0 THEN  -- who may see what is new (scope.sql)
+    -- Who may see what is new (scope.sql). Neither a force nor a holder: the alliance.
+    IF cardinality(access_appends) > 0 THEN
         INSERT INTO contact_access (contact, force, holder, why)
-        SELECT a.contact, a.force, a.holder, a.why
+        SELECT a.contact, coalesce(a.force, CASE WHEN a.holder IS NULL THEN '' END), a.holder, a.why
         FROM unnest(access_appends, access_contacts, access_forces, access_holders, access_whys)
              AS a (append, contact, force, holder, why)
         WHERE outcomes[a.append] = 0;

@@ -7,10 +7,10 @@ on. Two deciders of one stream never both win.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 import asyncpg
+import msgspec
 
 from libs.events.envelope import HEADERS_BYTES, MAX_EVENT_BYTES, Event
 from libs.events.log.database import Connection, Database
@@ -28,8 +28,7 @@ class Claim(NamedTuple):
     """What was asked under that name, so that the same again can be told from another."""
 
 
-@dataclass(frozen=True, slots=True)
-class Append:
+class Append(msgspec.Struct, frozen=True):
     """Events for one stream, decided at version `expected` (0: there is none yet)."""
 
     subject: str
@@ -42,8 +41,22 @@ class Append:
 
 APPENDED, CONFLICT, TAKEN = 0, 1, 2
 
-_APPEND = """
-SELECT append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)
+
+def _lines(parameter: int) -> str:
+    """A column that comes as one text, a line an element, an empty one for NULL: the driver takes an array element by
+    element, which costs more than all else that an append needs of it."""
+    return f"string_to_array(${parameter}, E'\\n', '')"
+
+
+_APPEND = f"""
+SELECT append(
+    {_lines(1)}, {_lines(2)}::bigint[], {_lines(3)}::int[],
+    {_lines(4)}::int[], {_lines(5)}, {_lines(6)}, $7,
+    {_lines(8)}::int[], {_lines(9)}, {_lines(10)}::bigint[],
+    {_lines(11)}::uuid[], {_lines(12)}, {_lines(13)}::timestamptz[], {_lines(14)},
+    {_lines(15)}::uuid[], {_lines(16)}, $17,
+    {_lines(18)}::int[], {_lines(19)}, {_lines(20)}, {_lines(21)}, {_lines(22)}
+)
 """
 _COLUMNS = "position, version, time, id, causation_id, subject, type, force, traceparent, data"
 _LOAD = f"SELECT {_COLUMNS} FROM event WHERE subject = $1 ORDER BY version"
@@ -56,59 +69,65 @@ _HOLDER = "SELECT subject, fingerprint FROM claim WHERE key = $1"
 def check(append: Append) -> None:
     """Refuse what must not reach a batch that others share.
 
-    Raises EventTooLarge; ValueError where the versions do not follow `expected`, or text holds a NUL.
+    Raises EventTooLarge; ValueError where the versions do not follow `expected`, or text cannot be kept.
     """
-    if not append.events:
-        raise ValueError("an append holds at least one event")
+    if not append.events or not append.subject:
+        raise ValueError("an append holds at least one event, and names its stream")
     for version, event in enumerate(append.events, append.expected + 1):
         if event.version != version or event.subject != append.subject:
             raise ValueError(f"event {event.id} is not version {version} of {append.subject}")
         if len(event.data) > MAX_EVENT_BYTES - HEADERS_BYTES:
             raise EventTooLarge(f"{event.type}: {len(event.data)} bytes; 512 KiB with its headers is the limit")
-        texts = (event.subject, event.source, event.type, event.force or "", event.traceparent or "")
-        if not _fits("".join(texts), HEADERS_BYTES // 2):
+        if not _fits(
+            f"{event.subject}{event.source}{event.type}{event.force or ''}{event.traceparent or ''}", HEADERS_BYTES // 2
+        ):
             raise ValueError(f"the envelope of {event.id} is too long, or holds what PostgreSQL cannot keep")
-    if not all(_fits(claim.key, HEADERS_BYTES) for claim in append.claims):
-        raise ValueError("a claim's key is too long, or holds what PostgreSQL cannot keep")
+    for claim in append.claims:
+        if not _fits(claim.key, HEADERS_BYTES):
+            raise ValueError("a claim's key is empty, too long, or holds what PostgreSQL cannot keep")
+    for one in append.access:
+        if (one.force or one.holder) and not _fits(f"{one.force or ''}{one.holder or ''}", HEADERS_BYTES):
+            raise ValueError("who may see it is too long, or holds what PostgreSQL cannot keep")
 
 
 def _fits(text: str, most_bytes: int) -> bool:
-    """UTF-8, no NUL, not too long."""
-    try:
-        return len(text.encode()) <= most_bytes and "\0" not in text
-    except UnicodeEncodeError:
-        return False
+    """Neither empty nor too long, and all of it can be read: no NUL, no line break, no half of a surrogate pair."""
+    return text.isprintable() and 0 < (len(text) if text.isascii() else len(text.encode())) <= most_bytes
 
 
-def arguments(appends: Sequence[Append]) -> tuple[list[object], ...]:
-    """The arguments of the SQL function `append()`."""
+def arguments(appends: Sequence[Append]) -> tuple[str | list[bytes], ...]:
+    """The arguments of the SQL function `append()`, each column of text as one text."""
     claims = [(i, a.subject, c.key, c.fingerprint) for i, a in enumerate(appends, 1) for c in a.claims]
     events = [(i, e) for i, a in enumerate(appends, 1) for e in a.events]
+    of_events = [e for _, e in events]
     access = [(i, a.subject, one) for i, a in enumerate(appends, 1) for one in a.access]
     return (
-        [a.subject for a in appends],
-        [a.expected for a in appends],
-        [len(a.events) for a in appends],
-        [c[0] for c in claims],
-        [c[1] for c in claims],
-        [c[2] for c in claims],
+        _joined([a.subject for a in appends]),
+        _joined([str(a.expected) for a in appends]),
+        _joined([str(len(a.events)) for a in appends]),
+        _joined([str(c[0]) for c in claims]),
+        _joined([c[1] for c in claims]),
+        _joined([c[2] for c in claims]),
         [c[3] for c in claims],
-        [i for i, _ in events],
-        [e.subject for _, e in events],
-        [e.version for _, e in events],
-        [e.id for _, e in events],
-        [e.type for _, e in events],
-        [e.time for _, e in events],
-        [e.force for _, e in events],
-        [e.causation_id for _, e in events],
-        [e.traceparent for _, e in events],
-        [e.data for _, e in events],
-        [i for i, _, _ in access],
-        [contact for _, contact, _ in access],
-        [one.force for _, _, one in access],
-        [one.holder for _, _, one in access],
-        [one.why for _, _, one in access],
+        _joined([str(i) for i, _ in events]),
+        _joined([e.subject for e in of_events]),
+        _joined([str(e.version) for e in of_events]),
+        _joined([e.id.hex for e in of_events]),
+        _joined([e.type for e in of_events]),
+        _joined([e.time.isoformat() for e in of_events]),
+        _joined([e.force or "" for e in of_events]),
+        _joined(["" if e.causation_id is None else e.causation_id.hex for e in of_events]),
+        _joined([e.traceparent or "" for e in of_events]),
+        [e.data for e in of_events],
+        _joined([str(i) for i, _, _ in access]),
+        _joined([contact for _, contact, _ in access]),
+        _joined([one.force or "" for _, _, one in access]),
+        _joined([one.holder or "" for _, _, one in access]),
+        _joined([one.why for _, _, one in access]),
     )
+
+
+_joined = "\n".join
 
 
 async def outcomes(reader: Reader, appends: Sequence[Append]) -> list[int]:
