@@ -1,6 +1,8 @@
-"""One database and two roles a service: `<service>_owner` owns the tables and migrates, `<service>` is the service.
+"""One database a service, and its roles: `<service>_owner` owns the tables and migrates, `<service>` is the service's
+login, and `<service>_reader`, `_relay` and `_consumer` are the parts it plays besides (libs/events/log/roles.py).
 
-Making them is idempotent. A service's role may connect to its own database and to no other.
+Making them is idempotent. A service's login may connect to its own database and to no other, and has the rights of a
+part only on a connection that plays it.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import asyncpg
 
 from deploy.local.process import Trouble
 from deploy.local.topics import SERVICES
+from libs.events.log.roles import CONSUMER, READER, RELAY, role_of
 from libs.service import migrate as migration
 
 
@@ -64,12 +67,17 @@ async def make_database(
         known = await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role)
         verb = "ALTER" if known else "CREATE"
         await connection.execute(f"{verb} ROLE {_name(role)} LOGIN PASSWORD {_literal(password(role))}")
+    for part in (READER, RELAY, CONSUMER):
+        role = role_of(service, part)
+        if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role):
+            await connection.execute(f"CREATE ROLE {_name(role)} NOLOGIN")
+        await connection.execute(f"GRANT {_name(role)} TO {_name(service)} WITH INHERIT FALSE, SET TRUE")
     if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
         await connection.execute(f"GRANT {_name(owner)} TO CURRENT_USER")
         of = f" TEMPLATE {_name(template)}" if template else ""
         await connection.execute(f"CREATE DATABASE {_name(name)} OWNER {_name(owner)}{of}")
     await connection.execute(f"REVOKE ALL ON DATABASE {_name(name)} FROM PUBLIC")
-    await connection.execute(f"GRANT CONNECT, TEMPORARY ON DATABASE {_name(name)} TO {_name(service)}")
+    await connection.execute(f"GRANT CONNECT ON DATABASE {_name(name)} TO {_name(service)}")
     return Logins(
         service=service,
         url=_url(admin_url, service, password(service), name),

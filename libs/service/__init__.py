@@ -2,6 +2,7 @@
 
 To be a service
     settings       the environment, or files it names
+    rights         what each role may do in a service's database
     run            the application with everything below around it; start, serve, stop
     publishing     its database and the relay of its events, from start to stop
     background     loops beside the requests
@@ -25,8 +26,6 @@ To be asked and to answer
     openapi, docs  the documents, and the page that shows them
 To withstand and to be watched
     wire, limits   what a request may be: on the socket, in the application
-    deadline       how long a request may take
-    rates          how much one client may ask; emergencies pass
     rates          how much one client may ask; emergencies pass
     deadline       how long a request may take
     observe        around every request: id, trace, headers, log line, metrics

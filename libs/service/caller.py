@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from libs.events.log.scope import ALLIANCE
+
 ROLES = frozenset(
     {
         "gateway",  # a telephony gateway or an online channel: brings contacts
@@ -32,3 +34,8 @@ class Caller:
     """Where the caller sits: the answering site of what it answers."""
     alliance: bool = False
     """May see what is not any force's: the alliance's default queue."""
+
+    @property
+    def visible(self) -> list[str]:
+        """The forces of the caller's scope (libs.events.log.scope); `ALLIANCE` among them if its own may be seen."""
+        return [*sorted(filter(None, self.forces)), *([ALLIANCE] if self.alliance else [])]

@@ -2,7 +2,7 @@
 
 MIGRATION_DATABASE_URL (or MIGRATION_DATABASE_URL_FILE) is the database's address with the owner's role, never the
 service's own. Promises: two at once are safe (one waits, then finds nothing to do); the schema and what the service's
-role may do with it change in one transaction; no lock that others hold is waited for longer than five seconds at a
+roles may do with it change in one transaction; no lock that others hold is waited for longer than five seconds at a
 time, because everybody behind would wait too. Migrations only go forward.
 """
 
@@ -14,7 +14,7 @@ import os
 import ssl
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from libs.events.log.roles import PARTS, SECURED, policies, role_of
+from libs.service.rights import FUNCTIONS, TABLES
+
 ROOT = Path(__file__).parents[2]
 LOCK = 1285_0001
 """The advisory lock of whoever migrates."""
@@ -33,14 +36,6 @@ LOCK_WAIT_S = 120.0
 LOCK_TIMEOUT = "5s"
 TRIES = 5
 CONNECT_S = 5.0
-
-PRIVILEGES: Mapping[str, str] = {
-    "event": "SELECT, INSERT",
-    "stream": "SELECT, INSERT, UPDATE",
-    "alembic_version": "SELECT",
-}
-"""What the service's role may do, where that is not everything but TRUNCATE: facts are neither changed nor removed."""
-OTHERWISE = "SELECT, INSERT, UPDATE, DELETE"
 
 
 class Trouble(Exception):
@@ -86,8 +81,10 @@ async def _migrate(service: str, url: str, role: str) -> list[str]:
     try:
         async with engine.connect() as connection:
             await _take_lock(connection)
-            if await connection.scalar(text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role}) is None:
-                raise Trouble(f"There is no role {role}: make it first, or name the service's role with --role.")
+            wanted = [role_of(role, part) for part in PARTS]
+            there = await connection.scalars(text("SELECT rolname FROM pg_roles"))
+            if missing := sorted(set(wanted) - set(there)):
+                raise Trouble(f"There is no role {missing[0]}: make it first, or name the service's role with --role.")
             await connection.rollback()
             before = await _revision(connection)
             await connection.run_sync(_upgrade, service, role)
@@ -142,31 +139,41 @@ def execute_script(path: Path) -> None:
     connection.run_async(lambda driver: driver.execute(script))
 
 
-def begin(service: str) -> None:
-    """The first migration of every service: the log's tables, then its own."""
+def begin(service: str, *, scoped: bool = True) -> None:
+    """The first migration of every service: the log's tables, those of who may see what, then its own."""
     execute_script(ROOT / "libs" / "events" / "log" / "schema.sql")
+    if scoped:
+        execute_script(ROOT / "libs" / "events" / "log" / "scope.sql")
     execute_script(ROOT / "services" / service / "schema.sql")
 
 
 def grant(connection: Connection, role: str) -> None:
-    """Give the service's role what it needs on everything in `public`, and nobody else anything."""
+    """Give each of the service's roles what `libs.service.rights` says, and nobody anything else."""
     quoted = connection.dialect.identifier_preparer.quote_identifier
-    to = quoted(role)
+    roles = {part: quoted(role_of(role, part)) for part in PARTS}
+    everybody = ", ".join(roles.values())
     for statement in (
-        "REVOKE ALL ON ALL TABLES IN SCHEMA public FROM PUBLIC, {to}",
-        "REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM PUBLIC, {to}",
-        "REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC, {to}",
-        "REVOKE CREATE ON SCHEMA public FROM PUBLIC",
-        "GRANT USAGE ON SCHEMA public TO {to}",
-        f"GRANT {OTHERWISE} ON ALL TABLES IN SCHEMA public TO {{to}}",
-        "GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {to}",
-        "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO {to}",
+        f"REVOKE ALL ON ALL TABLES IN SCHEMA public FROM PUBLIC, {everybody}",
+        f"REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM PUBLIC, {everybody}",
+        f"REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC, {everybody}",
+        f"REVOKE ALL ON SCHEMA public FROM PUBLIC, {everybody}",
+        f"GRANT USAGE ON SCHEMA public TO {everybody}",
     ):
-        connection.exec_driver_sql(statement.format(to=to))
-    present = connection.exec_driver_sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").scalars()
-    for table in sorted(set(present) & set(PRIVILEGES)):
-        connection.exec_driver_sql(f"REVOKE ALL ON {quoted(table)} FROM {to}")
-        connection.exec_driver_sql(f"GRANT {PRIVILEGES[table]} ON {quoted(table)} TO {to}")
+        connection.exec_driver_sql(statement)
+    for table in _present(connection, "SELECT relname FROM pg_class WHERE relkind IN ('r', 'v', 'p')", "rel", TABLES):
+        for part, privileges in TABLES[table].items():
+            connection.exec_driver_sql(f"GRANT {privileges} ON {quoted(table)} TO {roles[part]}")
+    for function in _present(connection, "SELECT proname FROM pg_proc WHERE true", "pro", FUNCTIONS):
+        to = ", ".join(roles[part] for part in FUNCTIONS[function])
+        connection.exec_driver_sql(f"GRANT EXECUTE ON FUNCTION {quoted(function)} TO {to}")
+    for statement in policies(role, connection.exec_driver_sql(SECURED).all()):
+        connection.exec_driver_sql(statement)
+
+
+def _present(connection: Connection, names: str, prefix: str, wanted: Iterable[str]) -> list[str]:
+    """Which of these the schema has."""
+    found = connection.exec_driver_sql(f"{names} AND {prefix}namespace = 'public'::regnamespace").scalars()
+    return sorted(set(found).intersection(wanted))
 
 
 def _sentence(error: BaseException) -> str:

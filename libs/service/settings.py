@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn, Self
 from urllib.parse import urlsplit
@@ -97,7 +98,7 @@ class Settings(KafkaSettings):
     source: str = Field(pattern=r"^/[a-z0-9/-]{1,63}$")
     """The CloudEvents `source` of this service's events. A second site's copy, with its own database, has its own."""
     database_url: str = Field(pattern=r"^postgres(ql)?://", repr=False)
-    """As the service's own role, never the owner of the tables."""
+    """As the service's own role, never the owner of the tables. The roles it plays besides are named for it."""
     oidc_issuer: str
     """The issuer exactly as its tokens name it (`iss`); its discovery document is below it."""
     oidc_audience: str = "hueandcry"
@@ -133,6 +134,11 @@ class Settings(KafkaSettings):
         if parts.scheme == "http" and parts.hostname not in LOOPBACK and not self.oidc_allow_http:
             raise ValueError("OIDC_ISSUER must be https, unless it is on this machine or OIDC_ALLOW_HTTP is true")
         return self
+
+    def database_address(self) -> Callable[[], str]:
+        """The database's address, read anew from its file where it stands in one: its password may change meanwhile."""
+        path = os.environ.get("DATABASE_URL_FILE")
+        return (lambda: Path(path).read_text("utf-8").strip()) if path else (lambda: self.database_url)
 
 
 class UnusableFile(Exception):

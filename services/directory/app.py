@@ -24,11 +24,11 @@ def make_app(settings: DirectorySettings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with publishing(app, settings, health, needs_database=False) as (database, _, background):
-            picture = app.state.picture = Picture(database)
+        async with publishing(app, settings, health, needs_database=False) as stood:
+            picture = app.state.picture = Picture(stood.reader)
             # What is known is answered from memory, whatever else is away.
             health.add("alliance", picture.trouble)
-            background.start("picture", picture.run)
+            stood.background.start("picture", picture.run)
             yield
 
     return service_app(

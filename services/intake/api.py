@@ -228,7 +228,6 @@ async def _change(
     key = await keyed(request, idempotency_key, caller, operation)
     try:
         return await _desk(request).change(
-            operation,
             caller,
             contact_id,
             command,

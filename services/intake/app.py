@@ -45,15 +45,15 @@ def make_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with publishing(app, settings, health) as (database, relay, background):
+        async with publishing(app, settings, health) as (writer, reader, consumer, relay, background):
             broker = settings.broker
             waits = Waits()
-            appender = Appender(database, on_commit=relay.wake)
+            appender = Appender(writer, on_commit=relay.wake)
             decided = SharedReader(
                 name=decisions.READER,
                 topics=[routing.TOPIC],
                 apply=decisions.keep,
-                database=database,
+                database=consumer,
                 broker=broker,
             )
             woken = OwnReader(
@@ -63,7 +63,7 @@ def make_app(settings: Settings) -> FastAPI:
                 broker=broker,
                 from_start=False,
             )
-            app.state.desk = Desk(database, appender, waits)
+            app.state.desk = Desk(reader, appender, waits)
 
             health.add("decisions", decided.trouble, required=False)
             health.add("waits", woken.trouble, required=False)

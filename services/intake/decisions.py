@@ -6,13 +6,15 @@ late, or twice, changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 import msgspec
 
 from libs.events.envelope import Event
+from libs.events.log import scope
 from libs.events.log.database import Connection
+from libs.events.log.scope import ALLIANCE, Access, Scope
 from libs.events.log.store import Append, Reader
 from libs.events.types.routing import ContactRouted
 
@@ -27,8 +29,9 @@ SELECT * FROM unnest($1::text[], $2::bigint[], $3::timestamptz[], $4::bytea[])
 ON CONFLICT (contact) DO UPDATE
 SET version = excluded.version, decided_at = excluded.decided_at, fact = excluded.fact
 WHERE d.version < excluded.version
+RETURNING contact
 """
-_LATEST = "SELECT version, decided_at, fact FROM decision WHERE contact = $1"
+_LATEST = "SELECT version, decided_at, fact FROM decision_in_scope($1, $2, $3)"
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -44,18 +47,37 @@ def decision_of(event: Event) -> Decision | None:
 
 
 async def keep(connection: Connection, events: Sequence[Event]) -> Sequence[Append]:
-    """Apply a batch of the router's events. Raises Malformed for a decision that nobody could read back."""
-    latest: dict[str, Event] = {}
+    """Apply a batch of the router's events: the decision, and who may see the contact by it.
+
+    Raises Malformed for a decision that nobody could read back.
+    """
+    latest: dict[str, tuple[Event, Decision]] = {}
     for event in events:
-        if decision_of(event) and (event.subject not in latest or latest[event.subject].version < event.version):
-            latest[event.subject] = event
+        decision = decision_of(event)
+        if decision and (event.subject not in latest or latest[event.subject][1].version < decision.version):
+            latest[event.subject] = event, decision
     if latest:
-        rows = [(event.subject, event.version, event.time, event.data) for event in latest.values()]
-        await connection.execute(_KEEP, *(list(column) for column in zip(*rows, strict=True)))
+        rows = [(event.subject, event.version, event.time, event.data) for event, _ in latest.values()]
+        newer = await connection.fetch(_KEEP, *(list(column) for column in zip(*rows, strict=True)))
+        seen_by = {row["contact"]: list(_seen_by(latest[row["contact"]][1].routed)) for row in newer}
+        await scope.keep(connection, seen_by, ("owning", "alliance"))
     return ()
 
 
-async def latest_decision(reader: Reader, contact: str) -> Decision | None:
-    """The latest decision that has arrived here; None where there is none yet."""
-    row = await reader.fetchrow(_LATEST, contact)
-    return None if row is None else Decision(row["version"], row["decided_at"], _decode(row["fact"]))
+def _seen_by(routed: ContactRouted) -> Iterator[Access]:
+    """The owner; the alliance, where there is none, or none that has a queue for it: it is taken from there."""
+    if routed.owning_force is not None:
+        yield Access("owning", routed.owning_force)
+    if routed.owning_force is None or routed.cause == "no-queue":
+        yield Access("alliance", ALLIANCE)
+
+
+async def latest_decision(reader: Reader, seen: Scope, contact: str) -> Decision | None:
+    """The latest decision that has arrived here; None where there is none yet in the scope."""
+    row = await reader.fetchrow(_LATEST, *seen, contact)
+    return None if row is None else decision_from(row["version"], row["decided_at"], row["fact"])
+
+
+def decision_from(version: int, decided_at: datetime, fact: bytes) -> Decision:
+    """A decision as it was kept."""
+    return Decision(version, decided_at, _decode(fact))

@@ -7,3 +7,30 @@ CREATE TABLE decision (
     decided_at timestamptz NOT NULL,
     fact       bytea       NOT NULL      -- ContactRouted as JSON; it holds nothing personal
 ) WITH (fillfactor = 80);                -- a few decisions a contact, each replacing the one before in place
+ALTER TABLE decision ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY scoped ON decision FOR SELECT USING (
+    (SELECT true FROM contact_access AS a WHERE a.contact = decision.contact LIMIT 1)
+);
+
+-- A contact's events in order, and with the first of them its latest decision, if that is known yet. Nothing, where the
+-- contact is not in the scope.
+CREATE FUNCTION contact_in_scope(forces text[], holder text, stream text)
+RETURNS TABLE (told event, decision_version bigint, decided_at timestamptz, fact bytea) LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM set_scope(forces, holder);
+    RETURN QUERY
+        SELECT e, d.version, d.decided_at, d.fact
+        FROM event AS e LEFT JOIN decision AS d ON e.version = 1 AND d.contact = stream
+        WHERE e.subject = stream
+        ORDER BY e.version;
+END
+$$;
+
+-- A contact's latest decision. Nothing, where there is none in the scope.
+CREATE FUNCTION decision_in_scope(forces text[], holder text, of_contact text) RETURNS SETOF decision
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM set_scope(forces, holder);
+    RETURN QUERY SELECT * FROM decision AS d WHERE d.contact = of_contact;
+END
+$$;

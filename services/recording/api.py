@@ -9,9 +9,10 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path, Query
 from starlette.requests import Request
 
+from libs.events.log.scope import Scope
 from libs.events.log.store import load
 from libs.service import cursors
-from libs.service.access import Belongs, allow, may_know
+from libs.service.access import allow
 from libs.service.bodies import Slug
 from libs.service.caller import Caller
 from libs.service.cursors import CursorQuery
@@ -86,10 +87,10 @@ async def list_owing_contacts(
 ) -> OwingPage:
     """Contacts without a disposition, and how many there are: those that ended first, then oldest first."""
     desk = _desk(request)
-    scope, database = desk.scope_of(caller), desk.database
+    seen, database = Scope(caller.visible), desk.database
     after = START if cursor is None else cursors.read(cursor, After, parameter="cursor")
-    contacts = await contact_table.owing(database, scope, force, after, limit + 1)
-    counts = await contact_table.count_owing(database, scope, force)
+    contacts = await contact_table.owing(database, seen, force, after, limit + 1)
+    counts = await contact_table.count_owing(database, seen, force)
     page = contacts[:limit]
     last = page[-1] if len(contacts) > limit else None
     return OwingPage(
@@ -113,7 +114,7 @@ async def list_incidents(
     """
     before = NEWEST if cursor is None else cursors.read(cursor, Before, parameter="cursor").id
     incidents = await page_of_incidents(
-        _desk(request).database, _desk(request).scope_of(caller), force=force, before=before, limit=limit + 1
+        _desk(request).database, Scope(caller.visible), force=force, before=before, limit=limit + 1
     )
     page = incidents[:limit]
     return IncidentPage(
@@ -130,12 +131,9 @@ async def show_incident(
 ) -> IncidentView:
     """Show an incident as it stands this moment."""
     database = _desk(request).database
-    events = await load(database, str(incident_id))
+    events = await load(database, str(incident_id), Scope(caller.visible))
     incident = incident_of(event.fact for event in events)
     if incident is None:
-        raise NotFound
-    reported_by = await contact_table.forces_of_incident(database, incident_id)
-    if not may_know("show_incident", caller, Belongs.to(incident.opened.owning_force, *reported_by)):
         raise NotFound
     return _view(incident_id, incident, events[0].time)
 
@@ -151,10 +149,10 @@ async def show_audit(
     A read model: a moment behind what was just answered.
     """
     database = _desk(request).database
-    known = await contact_table.read(database, contact)
-    if known is None or not _desk(request).sees("show_audit", caller, known):
+    seen = Scope(caller.visible)
+    if await contact_table.read(database, seen, contact) is None:
         raise NotFound
-    entries, complete = await history_of(database, str(contact))
+    entries, complete = await history_of(database, seen, str(contact))
     return AuditView(
         contact=contact, complete=complete, events=[AuditEntryView.model_validate(entry) for entry in entries]
     )

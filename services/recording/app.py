@@ -71,7 +71,7 @@ def make_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with publishing(app, settings, health) as (database, relay, background):
+        async with publishing(app, settings, health) as (writer, reader, consumer, relay, background):
             broker = settings.broker
             alliance = AllianceCopy(name="recording", broker=broker)
             arrivals = Arrivals()
@@ -80,24 +80,24 @@ def make_app(settings: Settings) -> FastAPI:
                 relay.wake()
                 arrivals.announce()
 
-            reader = SharedReader(
+            contacts_reader = SharedReader(
                 name=READER,
                 topics=(contacts.TOPIC, routing.TOPIC),
                 apply=make_apply(REACTIONS, settings.source),
-                database=database,
+                database=consumer,
                 broker=broker,
                 on_commit=committed,
             )
-            projector = Projector(PROJECTIONS, database=database, broker=broker)
-            app.state.desk = Desk(database, alliance, arrivals, on_commit=relay.wake)
+            projector = Projector(PROJECTIONS, database=consumer, broker=broker)
+            app.state.desk = Desk(writer, reader, alliance, arrivals, on_commit=relay.wake)
 
-            health.add("contacts", reader.trouble, required=False)
+            health.add("contacts", contacts_reader.trouble, required=False)
             health.add("read models", projector.trouble, required=False)
             health.add("alliance", alliance.trouble, required=False)
             background.start("alliance's copy", alliance.run)
-            background.start("contacts reader", reader.run)
+            background.start("contacts reader", contacts_reader.run)
             background.start("read models' readers", projector.run)
-            background.start("count of owed dispositions", partial(owing.measure, database))
+            background.start("count of owed dispositions", partial(owing.measure, consumer))
             yield
 
     return service_app(

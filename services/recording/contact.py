@@ -39,6 +39,8 @@ class Contact(msgspec.Struct, frozen=True, kw_only=True):
     incident_force: str | None = None
     """Who owns the place of its latest `incident` location, as the router found."""
     queue: str | None = None
+    unassigned: bool = False
+    """The router knew no owner, or none that has a queue for it: it went to the alliance's own."""
     handler: str | None = None
     """Who has it, or had it when it ended."""
     answering_force: str | None = None
@@ -53,12 +55,6 @@ class Contact(msgspec.Struct, frozen=True, kw_only=True):
     def waits(self) -> bool:
         """It stands in a queue, and nobody has taken it."""
         return self.handler is None and self.ended_at is None
-
-    @property
-    def forces(self) -> tuple[str | None, ...]:
-        """Who may see it: its owner (None stands for the alliance), whom it was presented to, who answered it."""
-        involved = (self.owning_force, self.presented_force, self.answering_force)
-        return tuple(dict.fromkeys(force for force in involved if force is not None or self.owning_force is None))
 
 
 def receive(contact: Contact, event: Event, fact: ContactReceived) -> Contact:
@@ -89,6 +85,7 @@ def route(contact: Contact, event: Event, fact: ContactRouted) -> Contact:
         provisional=fact.provisional,
         incident_force=fact.incident_force or contact.incident_force,
         queue=fact.queue,
+        unassigned=fact.owning_force is None or fact.cause == "no-queue",
         routed=event.id,
     )
 

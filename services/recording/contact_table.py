@@ -6,7 +6,7 @@ always before any stream is appended to. So reader and people who dispose wait f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -14,7 +14,9 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
+from libs.events.log import scope
 from libs.events.log.database import Connection, Database
+from libs.events.log.scope import ALLIANCE, Access, Scope
 from libs.events.log.store import Reader
 from libs.service.cursors import Moment
 from services.recording.contact import Contact
@@ -30,6 +32,7 @@ _TYPES = {
     "ended_at": "timestamptz",
     "disposed_at": "timestamptz",
     "provisional": "boolean",
+    "unassigned": "boolean",
 }
 
 _ARRAYS = ", ".join(f"${i}::{_TYPES.get(name, 'text')}[]" for i, name in enumerate(_FIELDS, 1))
@@ -38,27 +41,14 @@ _SETS = ", ".join(f"{name} = w.{name}" for name in _FIELDS if name != "id")
 _MAKE = "INSERT INTO contact (id) SELECT unnest($1::uuid[]) ORDER BY 1 ON CONFLICT DO NOTHING"
 _LOCK = f"SELECT {_COLUMNS} FROM contact WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE"
 _SAVE = f"UPDATE contact AS c SET {_SETS} FROM unnest({_ARRAYS}) AS w ({_COLUMNS}) WHERE c.id = w.id"
-_READ = f"SELECT {_COLUMNS} FROM contact WHERE id = $1"
+_READ = f"SELECT {_COLUMNS} FROM known_in_scope($1, $2, $3)"
 _FORCES_OF_INCIDENT = "SELECT DISTINCT owning_force FROM contact WHERE incident = $1"
-
-_VISIBLE = """(
-    owning_force = ANY ($1) OR presented_force = ANY ($1) OR answering_force = ANY ($1)
-    OR ($2 AND (owning_force IS NULL OR queue = $3))
-)"""
-_OWING = f"""
-SELECT {_COLUMNS} FROM contact
-WHERE disposition IS NULL AND {_VISIBLE}
-  AND ($4::text IS NULL OR owning_force = $4)
-  AND ((ended_at IS NULL), received_at, id) > ($5::boolean, $6::timestamptz, $7::uuid)
-ORDER BY (ended_at IS NULL), received_at, id
-LIMIT $8
-"""  # index contact_owing
-_COUNT_OWING = f"""
-SELECT owning_force, count(*) FILTER (WHERE ended_at IS NULL), count(*) FILTER (WHERE ended_at IS NOT NULL)
-FROM contact
-WHERE disposition IS NULL AND {_VISIBLE} AND ($4::text IS NULL OR owning_force = $4)
-GROUP BY owning_force ORDER BY owning_force
-"""  # index contact_owing
+_FORCES_OF_INCIDENTS = "SELECT DISTINCT incident, owning_force FROM contact WHERE incident = ANY ($1::uuid[])"
+_LOCK_INCIDENTS = """
+SELECT pg_advisory_xact_lock(1286, hashtext(incident)) FROM (SELECT unnest($1::text[]) AS incident ORDER BY 1) AS i
+"""
+_OWING = f"SELECT {_COLUMNS} FROM owing_in_scope($1, $2, $3, $4, $5, $6, $7)"
+_COUNT_OWING = "SELECT force, open, ended FROM owing_count_in_scope($1, $2, $3)"
 _COUNT_ALL_OWING = """
 SELECT owning_force, count(*) FILTER (WHERE ended_at IS NULL), count(*) FILTER (WHERE ended_at IS NOT NULL)
 FROM contact WHERE disposition IS NULL GROUP BY owning_force
@@ -68,16 +58,6 @@ _KEEP_REPORTS = """
 INSERT INTO report (contact, received) SELECT * FROM unnest($1::uuid[], $2::bytea[]) ON CONFLICT DO NOTHING
 """
 _TAKE_REPORTS = "DELETE FROM report WHERE contact = ANY ($1::uuid[]) RETURNING contact, received"
-
-
-class Scope(NamedTuple):
-    """Whose contacts the asker may see."""
-
-    forces: tuple[str, ...]
-    alliance: bool
-    """Also those that are the alliance's, because nobody knows whose they are."""
-    default_queue: str | None
-    """The alliance's own, where what its owner has no queue for waits: the alliance's, too. None: not known."""
 
 
 class After(NamedTuple):
@@ -116,39 +96,82 @@ async def lock_known(connection: Connection, id_: UUID) -> Contact | None:
     return None if row is None else _contact(row)
 
 
-async def read(database: Database, id_: UUID) -> Contact | None:
-    row = await database.fetchrow(_READ, id_)
+async def read(database: Database, seen: Scope, id_: UUID) -> Contact | None:
+    row = await database.fetchrow(_READ, *seen, id_)
     return None if row is None else _contact(row)
 
 
 async def save(connection: Connection, contacts: Sequence[Contact]) -> None:
-    """Write contacts that this transaction locked."""
+    """Write contacts that this transaction locked, and let those see each who may by what it says now."""
     if contacts:
         rows = [msgspec.structs.astuple(contact) for contact in contacts]
         await connection.execute(_SAVE, *[list(column) for column in zip(*rows, strict=True)])
+        seen = {str(contact.id): list(seen_by(contact)) for contact in contacts}
+        await scope.keep(connection, seen, ("owning", "presented", "answering", "alliance", "in-hands"))
+
+
+def seen_by(contact: Contact) -> Iterator[Access]:
+    """Its owner, whom it was presented to, who answered it, whose hands it is or was in; and the alliance, while nobody
+    owns it, or its owner has no queue for it."""
+    if contact.owning_force is None or contact.unassigned:
+        yield Access("alliance", ALLIANCE)
+    if contact.owning_force:
+        yield Access("owning", contact.owning_force)
+    if contact.presented_force:
+        yield Access("presented", contact.presented_force)
+    if contact.answering_force:
+        yield Access("answering", contact.answering_force)
+    if contact.handler:
+        yield Access("in-hands", holder=contact.handler)
+
+
+async def involve(connection: Connection, contacts: Iterable[Contact], opened: Mapping[str, str | None]) -> None:
+    """Let the contacts' owners see the incidents that these led to; and of incidents opened now, their owners."""
+    led = [contact for contact in contacts if contact.incident is not None]
+    await connection.execute(_LOCK_INCIDENTS, sorted({str(contact.incident) for contact in led}))
+    seen_by: dict[str, list[Access]] = {incident: [_owner(force)] for incident, force in opened.items()}
+    for contact in led:
+        seen_by.setdefault(str(contact.incident), []).append(_involved(contact.owning_force))
+    await scope.give(connection, seen_by)
+
+
+async def involve_anew(connection: Connection, contacts: Iterable[Contact]) -> None:
+    """Whoever owns the contacts by now may see the incidents that they led to, and who no longer does may not. In a
+    consumer's transaction, which sees the contacts of every force."""
+    incidents = sorted({str(contact.incident) for contact in contacts if contact.incident is not None})
+    if incidents:
+        await connection.execute(_LOCK_INCIDENTS, incidents)
+        seen_by: dict[str, list[Access]] = {incident: [] for incident in incidents}
+        for row in await connection.fetch(_FORCES_OF_INCIDENTS, [UUID(incident) for incident in incidents]):
+            seen_by[str(row["incident"])].append(_involved(row["owning_force"]))
+        await scope.keep(connection, seen_by, ("involved",))
+
+
+def _owner(force: str | None) -> Access:
+    return Access("alliance", ALLIANCE) if force is None else Access("owning", force)
+
+
+def _involved(force: str | None) -> Access:
+    return Access("involved", ALLIANCE if force is None else force)
 
 
 async def forces_of_incident(reader: Reader, incident: UUID) -> list[str | None]:
-    """The owning forces of the contacts that lead to an incident."""
+    """The owning forces of the contacts that lead to an incident, of those in the transaction's scope."""
     return [row["owning_force"] for row in await reader.fetch(_FORCES_OF_INCIDENT, incident)]
 
 
-async def owing(database: Database, scope: Scope, force: str | None, after: After, limit: int) -> list[Contact]:
+async def owing(database: Database, seen: Scope, force: str | None, after: After, limit: int) -> list[Contact]:
     """Contacts without a disposition: those that ended first, then oldest first."""
-    return [_contact(row) for row in await database.fetch(_OWING, *_scoped(scope), force, *after, limit)]
+    return [_contact(row) for row in await database.fetch(_OWING, *seen, force, *after, limit)]
 
 
-async def count_owing(database: Database, scope: Scope, force: str | None) -> list[Owing]:
-    return [Owing(*row) for row in await database.fetch(_COUNT_OWING, *_scoped(scope), force)]
+async def count_owing(database: Database, seen: Scope, force: str | None) -> list[Owing]:
+    return [Owing(*row) for row in await database.fetch(_COUNT_OWING, *seen, force)]
 
 
 async def count_all_owing(database: Database) -> list[Owing]:
     """For operators, whose business are numbers only."""
     return [Owing(*row) for row in await database.fetch(_COUNT_ALL_OWING)]
-
-
-def _scoped(scope: Scope) -> tuple[list[str], bool, str | None]:
-    return list(scope.forces), scope.alliance, scope.default_queue
 
 
 async def keep_reports(connection: Connection, received: dict[UUID, bytes]) -> None:

@@ -12,6 +12,7 @@ import structlog
 from libs.alliance import Alliance
 from libs.alliance.copy import AllianceCopy
 from libs.events.log.database import Database
+from libs.events.log.scope import Scope
 from libs.events.types import shapes
 from libs.places import Located
 from libs.service.access import Belongs, may_know
@@ -20,7 +21,6 @@ from libs.service.context import current_traceparent
 from libs.service.idempotency import Keyed
 from libs.service.problem import Conflicting, Fault, Invalid, NotFound
 from services.recording.contact import Contact
-from services.recording.contact_table import Scope
 from services.recording.disposition import (
     Arrivals,
     ContactUnknown,
@@ -60,30 +60,19 @@ class Desk:
     """Where contacts are disposed of."""
 
     def __init__(
-        self, database: Database, alliance: AllianceCopy, arrivals: Arrivals, *, on_commit: Callable[[], None]
+        self,
+        writer: Database,
+        reader: Database,
+        alliance: AllianceCopy,
+        arrivals: Arrivals,
+        *,
+        on_commit: Callable[[], None],
     ) -> None:
-        self.database = database
+        self._writer = writer
+        self.database = reader
         self._on_commit = on_commit
         self._alliance = alliance
         self._arrivals = arrivals
-
-    def scope_of(self, caller: Caller) -> Scope:
-        """Whose contacts the caller may see."""
-        alliance = self._alliance.current
-        default_queue = alliance.defined.default_queue if alliance and alliance.defined else None
-        return Scope(tuple(sorted(caller.forces)), caller.alliance, default_queue)
-
-    def sees(self, operation: Operation, caller: Caller, contact: Contact) -> bool:
-        """Whether the operation shows the contact to the caller."""
-        default_queue = self.scope_of(caller).default_queue
-        belongs = Belongs.to(
-            contact.owning_force,
-            presented=contact.presented_force,
-            answering=contact.answering_force,
-            handler=contact.handler,
-            alliances=contact.queue is not None and contact.queue == default_queue,
-        )
-        return may_know(operation, caller, belongs)
 
     async def dispose(self, contact_id: UUID, body: DispositionBody, caller: Caller, keyed: Keyed | None) -> Outcome:
         """Raises the Problem that answers, where it is refused."""
@@ -92,17 +81,16 @@ class Desk:
         shape = body.incident.location.shape() if body.incident is not None and body.incident.location else None
         located = locate(alliance, shape)
 
-        def sees(contact: Contact) -> bool:
-            return self.sees("dispose_contact", caller, contact)
-
         def command_for(contact: Contact) -> Command:
             return command_of(body, contact, caller, shape, located)
 
+        seen = Scope(caller.visible, caller.subject)  # in his own hands, too
         try:
-            await await_contact(self.database, self._arrivals, contact_id, sees, caller.roles)
+            await await_contact(self.database, self._arrivals, contact_id, seen, caller.roles)
             outcome = await dispose(
-                self.database,
+                self._writer,
                 contact_id,
+                seen,
                 command_for,
                 lambda owners: may_know("show_incident", caller, Belongs.to(*owners)),
                 keyed=keyed,

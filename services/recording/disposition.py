@@ -7,7 +7,7 @@ is refused: the contact's row is locked, and both streams are appended at the ve
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -15,8 +15,10 @@ import asyncpg
 import msgspec
 
 from libs.events.envelope import Event, events_of
+from libs.events.log import scope
 from libs.events.log.database import Connection, Database
 from libs.events.log.errors import ClaimTaken, Conflict
+from libs.events.log.scope import Scope
 from libs.events.log.store import Append, Claim, append, holder, load, load_many
 from libs.events.types.recording import ContactDisposed, IncidentOpened
 from libs.service.idempotency import Keyed
@@ -40,7 +42,6 @@ TRIES = 5
 _LOOK_EVERY_S = 0.1
 
 MakeCommand = Callable[[Contact], Command]
-Sees = Callable[[Contact], bool]
 SeesIncident = Callable[[list[str | None]], bool]
 
 
@@ -81,7 +82,7 @@ class Arrivals:
 
 
 async def await_contact(
-    database: Database, arrivals: Arrivals, id_: UUID, sees: Sees, roles: frozenset[str], patience_s: float = PATIENCE_S
+    reader: Database, arrivals: Arrivals, id_: UUID, seen: Scope, roles: frozenset[str], patience_s: float = PATIENCE_S
 ) -> None:
     """Return when the contact is known and may be disposed of.
 
@@ -90,31 +91,32 @@ async def await_contact(
     clock = asyncio.get_running_loop()
     until = clock.time() + patience_s
     while True:
-        contact = await contact_table.read(database, id_)
-        visible = contact is not None and sees(contact)
-        if contact is not None and visible and (contact.disposition is not None or may_be_disposed(contact, roles)):
+        contact = await contact_table.read(reader, seen, id_)
+        if contact is not None and (contact.disposition is not None or may_be_disposed(contact, roles)):
             return
         if clock.time() >= until:
-            raise StillWaits if visible else ContactUnknown
+            raise ContactUnknown if contact is None else StillWaits
         await arrivals.news(_LOOK_EVERY_S)
 
 
 async def dispose(
     database: Database,
     id_: UUID,
+    seen: Scope,
     command_for: MakeCommand,
     sees_incident: SeesIncident,
     *,
     keyed: Keyed | None = None,
     traceparent: str | None = None,
 ) -> Outcome:
-    """Decide and append. `command_for` makes the command from the contact as it is when decided.
+    """Decide under the scope, and append. `command_for` makes the command from the contact as it is when decided.
 
     Raises Refused, ContactUnknown, IdempotencyMismatch; Conflict where others were quicker every time.
     """
     for attempt in range(1, TRIES + 1):
         try:
             async with database.transaction() as connection:
+                await scope.begin(connection, seen)
                 return await _dispose(connection, database.source, id_, command_for, sees_incident, keyed, traceparent)
         except (Conflict, ClaimTaken, asyncpg.DeadlockDetectedError):
             if attempt == TRIES:
@@ -153,7 +155,9 @@ async def _dispose(
     now = datetime.now(UTC)
     appends = appends_of(decision, contact, incident, source=source, time=now, keyed=keyed, traceparent=traceparent)
     (disposed,) = decision.on_contact
-    await contact_table.save(connection, [after_disposal(contact, disposed, now)])
+    after = after_disposal(contact, disposed, now)
+    await contact_table.save(connection, [after])
+    await contact_table.involve(connection, [after], incident_owners(appends))
     await contact_table.take_reports(connection, [id_])
     await append(connection, appends)
     for fact in decision.on_incident:
@@ -175,6 +179,12 @@ def after_disposal(contact: Contact, disposed: ContactDisposed, at: datetime) ->
         incident=None if disposed.incident is None else UUID(disposed.incident),
         disposed_at=at,
     )
+
+
+def incident_owners(appends: Iterable[Append]) -> dict[str, str | None]:
+    """Of the incidents that these appends open, the owner of each; None: the alliance."""
+    facts = [(append.subject, event.fact) for append in appends for event in append.events]
+    return {subject: fact.owning_force for subject, fact in facts if isinstance(fact, IncidentOpened)}
 
 
 def appends_of(

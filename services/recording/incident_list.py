@@ -17,13 +17,11 @@ import msgspec
 from libs.events.envelope import Event
 from libs.events.log.database import Connection, Database
 from libs.events.log.projection import Projection
+from libs.events.log.scope import ALLIANCE, Scope
 from libs.events.types.recording import TOPIC, ContactDisposed, ContactJoined, IncidentOpened
-from services.recording.contact_table import Scope
 
 NEWEST = UUID(int=2**128 - 1)
 """Before the first page."""
-ALLIANCE = ""
-"""Stands for no force in `incident_force`: what is the alliance's, until someone says whose it is."""
 
 _SCHEMA = """
 CREATE TABLE incident_listed (
@@ -44,6 +42,13 @@ CREATE TABLE incident_force (
     incident uuid NOT NULL,
     PRIMARY KEY (force, incident)            -- a force's incidents, a page at a time
 );
+
+ALTER TABLE incident_force ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY scoped ON incident_force FOR SELECT USING (force = ANY ((SELECT scope_forces())::text[]));
+ALTER TABLE incident_listed ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY scoped ON incident_listed FOR SELECT USING (
+    (SELECT true FROM incident_force AS f WHERE f.incident = incident_listed.id LIMIT 1)
+);
 """
 
 _ADD_INCIDENTS = """
@@ -62,20 +67,7 @@ FROM unnest($1::uuid[], $2::int[]) AS j (incident, joined) WHERE i.id = j.incide
 _ADD_FORCES = """
 INSERT INTO incident_force (force, incident) SELECT * FROM unnest($1::text[], $2::uuid[]) ON CONFLICT DO NOTHING
 """
-_PAGE = """
-SELECT DISTINCT p.*
-FROM unnest($1::text[]) AS a (force)
-CROSS JOIN LATERAL (
-    SELECT i.id, i.reference, i.owning_force, i.owned_because, i.provisional, i.category, i.contacts, i.reported_at,
-           i.opened_at
-    FROM incident_force AS f JOIN incident_listed AS i ON i.id = f.incident
-    WHERE f.force = a.force AND f.incident < $2 AND i.id < $2 AND ($3::text IS NULL OR i.owning_force = $3)
-    ORDER BY f.incident DESC
-    LIMIT $4
-) AS p
-ORDER BY p.id DESC
-LIMIT $4
-"""
+_PAGE = "SELECT * FROM incidents_in_scope($1, $2, $3, $4, $5, $6)"
 
 
 class ListedIncident(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,7 +123,7 @@ _KNOWN = {fact.TYPE for fact in (IncidentOpened, ContactJoined, ContactDisposed)
 
 INCIDENTS = Projection(
     name="incidents",
-    version=1,
+    version=2,
     topics=(TOPIC,),
     schema_sql=_SCHEMA,
     tables=("incident_listed", "incident_force"),
@@ -140,11 +132,9 @@ INCIDENTS = Projection(
 
 
 async def page_of_incidents(
-    database: Database, scope: Scope, *, force: str | None, before: UUID, limit: int
+    database: Database, seen: Scope, *, force: str | None, before: UUID, limit: int
 ) -> list[ListedIncident]:
     """Up to `limit` incidents that the asker's forces own or reported, of those `force` owns, older than `before`."""
-    listed_for = [*scope.forces, *([ALLIANCE] if scope.alliance else [])]
-    if force in scope.forces:  # what a force owns is listed for it
-        listed_for = [force]
-    rows = await database.fetch(_PAGE, listed_for, before, force, limit)
+    listed_for = [force] if force in seen.forces else seen.forces  # what a force owns is listed for it
+    rows = await database.fetch(_PAGE, *seen, listed_for, before, force, limit)
     return [ListedIncident(**dict(row.items())) for row in rows]

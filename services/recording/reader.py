@@ -25,7 +25,7 @@ from libs.events.types import Fact
 from libs.events.types.contacts import ContactReceived
 from services.recording import contact_table
 from services.recording.contact import Contact
-from services.recording.disposition import after_disposal, appends_of
+from services.recording.disposition import after_disposal, appends_of, incident_owners
 from services.recording.incidents import decide
 from services.recording.reports import incident_of_report, is_made_whole, opens_by_itself
 
@@ -58,13 +58,17 @@ def make_apply(reactions: Mapping[type[Fact], Reaction], source: str) -> Apply:
         due = [id_ for id_, contact in contacts.items() if opens_by_itself(contact)]
         reports |= await contact_table.take_reports(connection, [id_ for id_ in due if id_ not in reports])
         appends: list[Append] = []
+        owners: dict[str, str | None] = {}
         for id_ in due:
             contacts[id_], opened = open_report(contacts[id_], reports.pop(id_), last[id_], source)
             appends += opened
+            owners |= incident_owners(opened)
         await contact_table.keep_reports(
             connection, {id_: data for id_, data in reports.items() if contacts[id_].disposition is None}
         )
         await contact_table.save(connection, list(contacts.values()))
+        await contact_table.involve(connection, [], owners)
+        await contact_table.involve_anew(connection, contacts.values())
         return appends
 
     return apply

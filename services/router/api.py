@@ -56,7 +56,8 @@ from services.router.handlers import OnCommit, Taker
 class Desk:
     """What the API works with; stands in `app.state.desk`."""
 
-    database: Database
+    writer: Database
+    reader: Database
     directory: AllianceCopy
     on_commit: OnCommit
 
@@ -104,7 +105,7 @@ router = APIRouter(prefix="/v1")
 async def list_queues(desk: AtDesk, caller: Annotated[Caller, Depends(allow("list_queues"))]) -> QueueStates:
     """The state of every queue that the caller may see."""
     alliance = desk.alliance
-    lengths = await entries.lengths(desk.database)
+    lengths = await entries.lengths(desk.reader, handlers.scope_of(caller))
     known = alliance.queues
     return QueueStates(
         queues=[
@@ -127,7 +128,7 @@ async def show_queue(
     """A queue and the contacts in it, in the order in which they will be taken."""
     state = await _queue("show_queue", desk, queue_id, caller)
     place = FIRST if after is None else cursors.read(after, Place, parameter="after")
-    rows = await entries.page(desk.database, queue_id, after=place, limit=limit + 1)
+    rows = await entries.page(desk.reader, handlers.scope_of(caller), queue_id, after=place, limit=limit + 1)
     return QueuePage(
         **dict(state),
         entries=[QueueEntry.of(row) for row in rows[:limit]],
@@ -157,10 +158,10 @@ async def claim_next(
     once that is no longer in the caller's hands.
     """
     await _queue("claim_next", desk, queue_id, caller)
-    taker = Taker(caller.subject, _answering_force(caller, body), caller.site)
+    taker = Taker(handlers.scope_of(caller), caller.subject, _answering_force(caller, body), caller.site)
     key = await keyed(request, idempotency_key, caller, "claim_next", target=queue_id)
     try:
-        taken = await handlers.claim_next(desk.database, queue_id, taker, keyed=key, on_commit=desk.on_commit)
+        taken = await handlers.claim_next(desk.writer, queue_id, taker, keyed=key, on_commit=desk.on_commit)
     except handlers.GivenBack:
         raise Conflicting("What this key took is no longer in your hands: take the next with a new key.") from None
     return Response(status_code=204) if taken is None else ContactTaken.of(taken)
@@ -174,9 +175,8 @@ async def show_routing(
 ) -> ContactRouting:
     """Where a contact is, and every decision that was made about it, in order."""
     subject = str(contact_id)
-    events = await load(desk.database, subject)
-    contact = fold(map(entries.fact_of, events))
-    if not handlers.sees("show_routing", caller, contact, desk.alliance):
+    events = await load(desk.reader, subject, handlers.scope_of(caller))
+    if fold(map(entries.fact_of, events)).decision is None:
         raise NotFound
     return ContactRouting.told_by(subject, events)
 
@@ -197,11 +197,10 @@ async def release_contact(
     subject = str(contact_id)
     with _refusals():
         contact = await handlers.release(
-            desk.database,
+            desk.writer,
             subject,
             caller,
             reason=(body or ReleaseBody()).reason,
-            alliance=desk.alliance,
             on_commit=desk.on_commit,
         )
     return RoutingState.of(subject, contact)
@@ -224,7 +223,7 @@ async def confirm_owner(
     subject = str(contact_id)
     with _refusals():
         contact = await handlers.confirm_owner(
-            desk.database,
+            desk.writer,
             subject,
             caller,
             force=body.owning_force,
@@ -265,7 +264,7 @@ async def _queue(
     defined = desk.alliance.queues.get(queue_id)
     if not may_know(operation, caller, Belongs.to(_force_of(desk.alliance, queue_id))):
         raise NotFound
-    length = await entries.length_of(desk.database, queue_id)
+    length = await entries.length_of(desk.reader, handlers.scope_of(caller), queue_id)
     if defined is None and not length.length:
         raise NotFound
     return QueueState.of(queue_id, defined, length)

@@ -50,34 +50,34 @@ def make_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with publishing(app, settings, health) as (database, relay, background):
+        async with publishing(app, settings, health) as (writer, reader, consumer, relay, background):
             broker = settings.broker
             directory = AllianceCopy(name="router", broker=broker)
             reactions = Reactions(source=settings.source, alliance=lambda: directory.current)
-            reader = SharedReader(
+            contacts_reader = SharedReader(
                 name=READER,
                 topics=[contacts.TOPIC],
                 apply=reactions.apply,
                 on_park=reactions.on_park,
-                database=database,
+                database=consumer,
                 broker=broker,
                 on_commit=relay.wake,
             )
 
-            withdrawn = Withdrawn(database, lambda: directory.current, on_commit=relay.wake)
+            withdrawn = Withdrawn(consumer, lambda: directory.current, on_commit=relay.wake)
 
             usable = asyncio.Event()
 
             async def read_contacts() -> None:
                 await directory.until_usable(WITHOUT_BOUNDARIES_S)
                 usable.set()
-                await reader.run()
+                await contacts_reader.run()
 
-            app.state.desk = Desk(database, directory, relay.wake)
+            app.state.desk = Desk(writer, reader, directory, relay.wake)
 
             health.add("directory", lambda: _lacks(directory, usable))
             health.add("age of the directory", lambda: _age(directory), required=False)
-            health.add("reading contacts", reader.trouble, required=False)
+            health.add("reading contacts", contacts_reader.trouble, required=False)
             background.start("directory copy", directory.run)
             background.start("contacts reader", read_contacts)
             background.start("queues withdrawn", withdrawn.run, required=False)

@@ -1,12 +1,13 @@
 """The rows that wait, and what was heard of each contact: the router's SQL.
 
-Invariant: a contact has a row in `queue_entry` exactly while it waits, in the queue of its latest decision. Whoever
-changes a contact writes the row in the transaction that appends the facts, and locks in the order `schema.sql` gives.
+Invariants: a contact has a row in `queue_entry` exactly while it waits, in the queue of its latest decision, and those
+see it whom `_seen_by` names. Whoever changes a contact writes both in the transaction that appends the facts, and locks
+in the order `schema.sql` gives.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, NamedTuple
 
@@ -14,7 +15,9 @@ import asyncpg
 import msgspec
 
 from libs.events.envelope import Event, UnknownType
+from libs.events.log import scope
 from libs.events.log.database import Connection
+from libs.events.log.scope import ALLIANCE, Access, Scope
 from libs.events.log.store import Reader, load_many
 from libs.events.types import Fact
 from libs.events.types.routing import Candidate
@@ -76,11 +79,11 @@ SELECT EXISTS (SELECT FROM queue_entry WHERE queue = $1)
 """
 
 COUNT_QUEUES = """
-SELECT queue, count(*) AS length, min(waiting_since) AS oldest_waiting_since FROM queue_entry GROUP BY queue
+SELECT queue, length, oldest_waiting_since FROM queues_in_scope($1, $2)
 """
 
 COUNT_QUEUE = """
-SELECT count(*) AS length, min(waiting_since) AS oldest_waiting_since FROM queue_entry WHERE queue = $1
+SELECT length, oldest_waiting_since FROM queue_in_scope($1, $2, $3)
 """
 
 # Of queues that should be none: few, whatever waits in the others.
@@ -92,14 +95,10 @@ FIRST_OF_QUEUE = """
 SELECT contact FROM queue_entry WHERE queue = $1 ORDER BY priority, waiting_since, contact LIMIT 100
 """
 
-# A page of a queue, after the place in it where the last page ended.
 LIST_QUEUE = """
 SELECT contact, reference, channel, medium, line, priority, waiting_since, owning_force, presented_force,
        incident_force, provisional, cause, candidates, needs_handler
-FROM queue_entry
-WHERE queue = $1 AND (priority, waiting_since, contact) > ($2, $3, $4)
-ORDER BY priority, waiting_since, contact
-LIMIT $5
+FROM queue_page_in_scope($1, $2, $3, $4, $5, $6, $7)
 """
 
 
@@ -182,6 +181,32 @@ async def show(connection: Connection, changed: Mapping[str, Contact]) -> None:
         )
 
 
+async def keep_access(connection: Connection, changed: Mapping[str, Contact]) -> None:
+    """Let those see these contacts who may by what the contacts say, and nobody else. After `show`: it may take the
+    contact out of the caller's own scope."""
+    seen_by = {subject: list(_seen_by(contact)) for subject, contact in changed.items()}
+    await scope.keep(connection, seen_by, ("owning", "presented", "answering", "alliance", "in-hands"))
+
+
+def _seen_by(contact: Contact) -> Iterator[Access]:
+    """Its owner, whom it was presented to, who answers it, whose hands it is in; and the alliance, where it has no
+    owner, or none that has a queue for it: then it waits in the alliance's own."""
+    decision = contact.decision
+    if decision is None:
+        return
+    if decision.owning_force is None or decision.cause == "no-queue":
+        yield Access("alliance", ALLIANCE)
+    for why, force in (
+        ("owning", decision.owning_force),
+        ("presented", decision.presented_force),
+        ("answering", contact.answering_force),
+    ):
+        if force:
+            yield Access(why, force)  # type: ignore[arg-type]
+    if contact.handler:
+        yield Access("in-hands", holder=contact.handler)
+
+
 async def take_next(connection: Connection, queue: str) -> str | None:
     """Take the first of a queue out of it; None: nobody waits, or all who do are being taken or moved just now."""
     contact: str | None = await connection.fetchval(TAKE_NEXT, queue)
@@ -202,19 +227,19 @@ async def first_of(reader: Reader, queue: str) -> list[str]:
     return [row["contact"] for row in await reader.fetch(FIRST_OF_QUEUE, queue)]
 
 
-async def lengths(reader: Reader) -> dict[str, Length]:
-    """Of every queue in which somebody waits."""
-    rows = await reader.fetch(COUNT_QUEUES)
+async def lengths(reader: Reader, seen: Scope) -> dict[str, Length]:
+    """Of every queue in which somebody of the scope waits."""
+    rows = await reader.fetch(COUNT_QUEUES, *seen)
     return {row["queue"]: Length(row["length"], row["oldest_waiting_since"]) for row in rows}
 
 
-async def length_of(reader: Reader, queue: str) -> Length:
-    [row] = await reader.fetch(COUNT_QUEUE, queue)
+async def length_of(reader: Reader, seen: Scope, queue: str) -> Length:
+    [row] = await reader.fetch(COUNT_QUEUE, *seen, queue)
     return Length(row["length"], row["oldest_waiting_since"])
 
 
-async def page(reader: Reader, queue: str, *, after: Place, limit: int) -> list[asyncpg.Record]:
-    return await reader.fetch(LIST_QUEUE, queue, *after, limit)
+async def page(reader: Reader, seen: Scope, queue: str, *, after: Place, limit: int) -> list[asyncpg.Record]:
+    return await reader.fetch(LIST_QUEUE, *seen, queue, *after, limit)
 
 
 def place_of(row: asyncpg.Record) -> Place:

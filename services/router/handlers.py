@@ -1,7 +1,8 @@
 """What a handler does with a contact: take the next, give one back, say whose it is.
 
 Invariant: no contact is ever in two handlers' hands. A claim deletes the row of the contact it takes, and appends to
-its stream at the version it saw, in one transaction; rows that another transaction holds are passed by.
+its stream at the version it saw, in one transaction; rows that another transaction holds are passed by. All of it is
+read under the caller's scope: what he may not see he cannot decide on.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ import structlog
 
 from libs.alliance import Alliance
 from libs.events.envelope import events_of
+from libs.events.log import scope
 from libs.events.log.database import Connection, Database
 from libs.events.log.errors import ClaimTaken, Conflict, Unavailable
+from libs.events.log.scope import Scope
 from libs.events.log.store import Append, Claim, append, holder, load
 from libs.events.types import Fact
 from libs.events.types.routing import ContactAnswered
-from libs.service.access import Belongs, may_know
 from libs.service.caller import Caller
 from libs.service.context import current_traceparent
 from libs.service.idempotency import Keyed
@@ -52,8 +54,9 @@ class GivenBack(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Taker:
-    """Who takes a contact, for whom and where."""
+    """Who takes a contact, for whom and where, of those he may see."""
 
+    scope: Scope
     subject: str
     force: str | None
     site: str | None
@@ -66,20 +69,10 @@ class Taken(NamedTuple):
     at: datetime
 
 
-def sees(operation: Operation, caller: Caller, contact: Contact, alliance: Alliance) -> bool:
-    """Whether the operation shows the contact to the caller; one that is not routed yet is shown to nobody."""
-    decision = contact.decision
-    if decision is None:
-        return False
-    waits_in = alliance.queues.get(decision.queue)
-    belongs = Belongs.to(
-        decision.owning_force,
-        presented=decision.presented_force,
-        answering=contact.answering_force,
-        handler=contact.handler,
-        alliances=waits_in is None or waits_in.force is None,
-    )
-    return may_know(operation, caller, belongs)
+def scope_of(caller: Caller) -> Scope:
+    """The contacts that are a caller's to know: owned by, presented to or answered for one of its forces, in its own
+    hands, or the alliance's and the caller may see what is."""
+    return Scope(caller.visible, caller.subject)
 
 
 # Taking the next ----------------------------------------------------------------------------------------------------
@@ -101,13 +94,14 @@ async def claim_next(
     while True:
         try:
             async with database.transaction() as connection:
+                await scope.begin(connection, taker.scope)
                 contact = await entries.take_next(connection, queue_id)
+                if contact is None and not await entries.anybody_waits(connection, queue_id):
+                    return None
                 taken = None if contact is None else await _answer(connection, contact, taker, keyed, database.source)
             if taken is not None:
                 on_commit()
                 return taken
-            if contact is None and not await entries.anybody_waits(database, queue_id):
-                return None
         except ClaimTaken:
             if keyed is not None and (before := await _taken_before(database, keyed, taker)) is not None:
                 return before
@@ -130,6 +124,7 @@ async def _answer(connection: Connection, subject: str, taker: Taker, keyed: Key
         return None
     after = fold(facts, contact)
     claims = [] if keyed is None else [keyed.claim(subject, subject)]
+    await entries.keep_access(connection, {subject: after})
     await append(connection, [_append(subject, contact, after, facts, source, at=now, claims=claims)])
     [answered] = [fact for fact in facts if isinstance(fact, ContactAnswered)]
     return Taken(subject, after, answered, now)
@@ -141,7 +136,9 @@ async def _taken_before(database: Database, keyed: Keyed, taker: Taker) -> Taken
     if held is None:
         return None
     subject = keyed.made(*held)
-    events = await load(database, subject)
+    async with database.transaction() as connection:
+        await scope.begin(connection, taker.scope)
+        events = await load(connection, subject)
     facts = [entries.fact_of(event) for event in events]
     if fold(facts).handler != taker.subject:
         raise GivenBack
@@ -154,9 +151,7 @@ async def _taken_before(database: Database, keyed: Keyed, taker: Taker) -> Taken
 # One contact --------------------------------------------------------------------------------------------------------
 
 
-async def release(
-    database: Database, subject: str, caller: Caller, *, reason: str, alliance: Alliance, on_commit: OnCommit
-) -> Contact:
+async def release(database: Database, subject: str, caller: Caller, *, reason: str, on_commit: OnCommit) -> Contact:
     """Give a contact back to where it belongs, at its old place in time. A supervisor may do so for another.
 
     Raises UnknownContact, NotAnswered, HeldByAnother.
@@ -165,12 +160,10 @@ async def release(
         database,
         subject,
         lambda contact, _: queue.give_back(
-            _seen("release_contact", contact, caller, alliance),
-            handler=caller.subject,
-            reason=reason,
-            overrule="supervisor" in caller.roles,
+            contact, handler=caller.subject, reason=reason, overrule="supervisor" in caller.roles
         ),
         on_commit,
+        seen=scope_of(caller),
     )
 
 
@@ -181,39 +174,37 @@ async def confirm_owner(
     return await change(
         database,
         subject,
-        lambda contact, heard: queue.confirm(
-            _seen("confirm_owner", contact, caller, alliance),
-            heard,
-            alliance,
-            owning_force=force,
-            handler=caller.subject,
-        ),
+        lambda contact, heard: queue.confirm(contact, heard, alliance, owning_force=force, handler=caller.subject),
         on_commit,
+        seen=scope_of(caller),
     )
 
 
-def _seen(operation: Operation, contact: Contact, caller: Caller, alliance: Alliance) -> Contact:
-    if not sees(operation, caller, contact, alliance):
-        raise UnknownContact
-    return contact
-
-
 async def change(
-    database: Database, subject: str, decide: Callable[[Contact, Heard], list[Fact]], on_commit: OnCommit
+    database: Database,
+    subject: str,
+    decide: Callable[[Contact, Heard], list[Fact]],
+    on_commit: OnCommit,
+    *,
+    seen: Scope | None = None,
 ) -> Contact:
-    """Load, decide, write the row and the facts; again where somebody else was faster."""
+    """Load under the scope, decide, write the row and the facts; again where somebody else was faster. Without a scope
+    it is nobody's command, and a consumer's database."""
     for left in reversed(range(TRIES)):
         try:
             async with database.transaction() as connection:
+                if seen is not None:
+                    await scope.begin(connection, seen)
                 heard = (await entries.lock(connection, [subject])).get(subject)
                 contact = (await entries.contacts(connection, [subject]))[subject]
-                if heard is None:
+                if heard is None or contact.decision is None:
                     raise UnknownContact
                 facts = decide(contact, heard)
                 if not facts:
                     return contact
                 after = fold(facts, contact)
                 await entries.show(connection, {subject: after})
+                await entries.keep_access(connection, {subject: after})
                 await append(connection, [_append(subject, contact, after, facts, database.source)])
         except AGAIN:
             if not left:

@@ -83,7 +83,9 @@ class Reactions:
                 contacts[subject] = contact
                 appends.append(Append(subject, expected, made))
         await entries.keep_heard(connection, {subject: known[subject] for subject in subjects})
-        await entries.show(connection, {append.subject: contacts[append.subject] for append in appends})
+        changed = {append.subject: contacts[append.subject] for append in appends}
+        await entries.show(connection, changed)
+        await entries.keep_access(connection, changed)
         return appends
 
     async def on_park(self, connection: Connection, parked: Parked) -> list[Append]:
@@ -100,6 +102,7 @@ class Reactions:
         contact = fold(facts)
         await entries.keep_heard(connection, {subject: heard})
         await entries.show(connection, {subject: contact})
+        await entries.keep_access(connection, {subject: contact})
         log.error(
             "contact_queued_from_its_envelope", contact=subject, queue=contact.decision and contact.decision.queue
         )

@@ -36,3 +36,45 @@ CREATE TABLE queue_entry (
 );
 -- A claim takes the first of a queue; a queue is shown in this order, and counted.
 CREATE INDEX queue_entry_in_order ON queue_entry (queue, priority, waiting_since, contact);
+
+-- Who may see a contact may see what was heard of it and where it waits.
+ALTER TABLE contact_intake ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY scoped ON contact_intake USING (
+    (SELECT true FROM contact_access AS a WHERE a.contact = contact_intake.contact COLLATE "default" LIMIT 1)
+);
+ALTER TABLE queue_entry ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY scoped ON queue_entry USING (
+    (SELECT true FROM contact_access AS a WHERE a.contact = queue_entry.contact COLLATE "default" LIMIT 1)
+);
+
+-- Each queue in which somebody of the scope waits.
+CREATE FUNCTION queues_in_scope(forces text[], holder text)
+RETURNS TABLE (queue text, length bigint, oldest_waiting_since timestamptz) LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM set_scope(forces, holder);
+    RETURN QUERY SELECT q.queue, count(*), min(q.waiting_since) FROM queue_entry AS q GROUP BY q.queue;
+END
+$$;
+
+-- One queue, as far as it is in the scope.
+CREATE FUNCTION queue_in_scope(forces text[], holder text, named text)
+RETURNS TABLE (length bigint, oldest_waiting_since timestamptz) LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM set_scope(forces, holder);
+    RETURN QUERY SELECT count(*), min(q.waiting_since) FROM queue_entry AS q WHERE q.queue = named;
+END
+$$;
+
+-- A page of a queue, after the place in it where the last page ended.
+CREATE FUNCTION queue_page_in_scope(
+    forces text[], holder text, named text, after_priority int, after_since timestamptz, after_contact text, most int
+) RETURNS SETOF queue_entry LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM set_scope(forces, holder);
+    RETURN QUERY
+        SELECT * FROM queue_entry AS q
+        WHERE q.queue = named AND (q.priority, q.waiting_since, q.contact) > (after_priority, after_since, after_contact)
+        ORDER BY q.priority, q.waiting_since, q.contact
+        LIMIT most;
+END
+$$;

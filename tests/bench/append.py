@@ -28,7 +28,7 @@ _TPS = re.compile(r"^tps = ([0-9.]+)", re.MULTILINE)
 
 def run(parts: Parts, runs: int, tell: Callable[[str], None]) -> list[Result]:
     """Each in a database of its own with the same schema, in turn; what they have written stays until the end."""
-    ours, pgbenchs = parts.database("append").url, parts.database("pgbench").url
+    ours, pgbenchs = parts.database("append").url, parts.database("pgbench").owner_url
     theirs = parts.empty_database("pyeventsourcing")
     against_pgbench, against_pyeventsourcing = [], []
     for number in range(1, runs + 1):

@@ -20,6 +20,7 @@ from libs.events.log.consumer import Apply, Parked, SharedReader
 from libs.events.log.database import Connection, Database
 from libs.events.log.own_reader import OwnReader
 from libs.events.log.relay import Relay
+from libs.events.log.roles import CONSUMER, RELAY
 from libs.events.log.store import Append
 from libs.events.types.contacts import TOPIC
 from tests.conftest import NewDatabase
@@ -31,7 +32,7 @@ READER = "router"
 
 @pytest_asyncio.fixture
 async def source(database: NewDatabase) -> AsyncIterator[Database]:
-    db = await Database.connect((await database("intake")).url, source=SOURCE)
+    db = await Database.connect((await database("intake")).url, source=SOURCE, part=CONSUMER)
     yield db
     await db.close()
 
@@ -42,9 +43,9 @@ async def target(database: NewDatabase) -> AsyncIterator[Database]:
     logins = await database("router")
     owner = await asyncpg.connect(logins.owner_url)
     await owner.execute("CREATE TABLE shown (subject text, version bigint, number int, nth bigserial)")
-    await owner.execute("GRANT ALL ON shown, shown_nth_seq TO router")
+    await owner.execute("GRANT ALL ON shown, shown_nth_seq TO router_consumer")
     await owner.close()
-    db = await Database.connect(logins.url, source="/router")
+    db = await Database.connect(logins.url, source="/router", part=CONSUMER)
     yield db
     await db.close()
 
@@ -116,23 +117,29 @@ async def test_the_relay_publishes_what_is_committed_once_and_in_order(source: D
 
 
 async def _position_is(db: Database, position: int) -> bool:
-    return bool(await db.fetchval("SELECT position FROM relay") == position)
+    relay = await db.login.connect(RELAY, server_settings={})
+    try:
+        return bool(await relay.fetchval("SELECT position FROM relay") == position)
+    finally:
+        await relay.close()
 
 
 async def test_a_relay_that_loses_its_connection_goes_on_and_leaves_nothing_out(
     source: Database, empty_topics: Broker
 ) -> None:
     relay = Relay(source.dsn, broker=empty_topics, source=SOURCE)
+    login = await asyncpg.connect(source.dsn)
     async with running(relay.run()):
         for _ in range(5):
             async with source.transaction() as connection:
                 await store.append(connection, [an_append(count=10) for _ in range(10)])
-            await source.fetch(
+            await login.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'relay %'"
                 " AND datname = current_database() AND usename = current_user"
             )
             await asyncio.sleep(0.3)
         await until(lambda: _position_is(source, 500))
+    await login.close()
     assert len({event.id for event in await everything(empty_topics)}) == 500
 
 

@@ -40,7 +40,7 @@ SELECT coalesce(sum(calls) FILTER (WHERE toplevel), 0) AS statements,
        coalesce(sum(calls) FILTER (WHERE NOT toplevel), 0) AS nested,
        coalesce(sum(wal_records) FILTER (WHERE toplevel), 0) AS wal_records
 FROM pg_stat_statements AS s JOIN pg_roles AS r ON r.oid = s.userid
-WHERE r.rolname = 'intake' AND calls >= $1  -- once for each, not now and then
+WHERE r.rolname LIKE 'intake%' AND calls >= $1  -- once for each, not now and then
 """
 
 Count = Callable[[str, int, Callable[[], Awaitable[None]]], Awaitable[None]]

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 from deploy.local.databases import Logins
 from libs.events.log.database import Database
+from libs.events.log.roles import CONSUMER
 from libs.service import parked, refusals
 from libs.service.issuer import Issuer
 from libs.service.tokens import Verifier
@@ -39,7 +40,7 @@ async def service(database: NewDatabase, local: LocalIssuer) -> AsyncIterator[Fa
     app.include_router(parked.router)
     refusals.install(app)
     app.state.verifier = Verifier(Issuer(local.url), audience=AUDIENCE)
-    app.state.database = await Database.connect((await database("router")).url, source="/router")
+    app.state.database = await Database.connect((await database("router")).url, source="/router", part=CONSUMER)
     yield app
     await app.state.database.close()
 

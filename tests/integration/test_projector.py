@@ -12,6 +12,7 @@ from libs.events.log import projection
 from libs.events.log.broker import Broker
 from libs.events.log.database import Connection, Database
 from libs.events.log.projection import Projection, Projector
+from libs.events.log.roles import CONSUMER
 from libs.events.types.contacts import TOPIC
 from tests.conftest import NewDatabase
 from tests.integration.logs import an_append, running, until
@@ -41,7 +42,7 @@ async def test_a_reader_that_met_what_nobody_expected_is_begun_anew(
     await owner.execute("DELETE FROM projection")
     await owner.execute("DROP SCHEMA audit_1, incidents_1 CASCADE")
     await projection.ensure(owner, AUDIT, role="recording")
-    db = await Database.connect(logins.url, source="/recording")
+    db = await Database.connect(logins.url, source="/recording", part=CONSUMER)
     projector = Projector([AUDIT], database=db, broker=empty_topics)
     first, second = an_append(), an_append()
 
@@ -55,9 +56,9 @@ async def test_a_reader_that_met_what_nobody_expected_is_begun_anew(
         async with running(projector.run()):
             await publish(empty_topics, [first])
             await until(lambda: sees(first.events[0].id))
-            await owner.execute("REVOKE SELECT ON held FROM recording")
+            await owner.execute("REVOKE SELECT ON held FROM recording_consumer")
             await until(lambda: (projector.trouble() or "").startswith("ended"), patience_s=15)
-            await owner.execute("GRANT SELECT ON held TO recording")
+            await owner.execute("GRANT SELECT ON held TO recording_consumer")
             await publish(empty_topics, [second])
             await until(lambda: sees(first.events[0].id, second.events[0].id))
             await until(lambda: projector.trouble() is None)

@@ -18,6 +18,7 @@ from libs.events.log.broker import Broker
 from libs.events.log.consumer import Apply, SharedReader
 from libs.events.log.database import Connection, Database
 from libs.events.log.errors import Unavailable
+from libs.events.log.roles import CONSUMER
 from libs.events.log.store import Append
 from libs.events.types.contacts import TOPIC
 from tests.conftest import NewDatabase
@@ -33,9 +34,9 @@ async def target(database: NewDatabase) -> AsyncIterator[Database]:
     logins = await database("router")
     owner = await asyncpg.connect(logins.owner_url)
     await owner.execute("CREATE TABLE shown (subject text, version bigint)")
-    await owner.execute("GRANT ALL ON shown TO router")
+    await owner.execute("GRANT ALL ON shown TO router_consumer")
     await owner.close()
-    db = await Database.connect(logins.url, source="/router")
+    db = await Database.connect(logins.url, source="/router", part=CONSUMER)
     yield db
     await db.close()
 

@@ -16,6 +16,7 @@ from libs.events.log import store
 from libs.events.log.appender import Appender
 from libs.events.log.database import Database
 from libs.events.log.errors import ClaimTaken, Conflict, EventTooLarge, Unavailable
+from libs.events.log.roles import CONSUMER
 from libs.events.log.store import Append, Claim
 from libs.events.types.contacts import ContactMessageAdded, MessagePersonal
 from tests.conftest import NewDatabase
@@ -25,7 +26,7 @@ from tests.integration.logs import SOURCE, an_append, numbers, running, until
 @pytest_asyncio.fixture
 async def db(database: NewDatabase) -> AsyncIterator[Database]:
     logins = await database("intake")
-    db = await Database.connect(logins.url, source=SOURCE, max_size=20)
+    db = await Database.connect(logins.url, source=SOURCE, part=CONSUMER, max_size=20)
     yield db
     await db.close()
 

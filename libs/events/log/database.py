@@ -16,6 +16,7 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from libs.events.log.errors import Unavailable
+from libs.events.log.roles import WRITER, Address, Login, Part
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 
@@ -71,22 +72,33 @@ async def _nothing_to_reset(_: Connection) -> None:
 class Database:
     """One service's database. Every method raises Unavailable where the server cannot be reached."""
 
-    def __init__(self, dsn: str, *, source: str, max_size: int = 10) -> None:
+    def __init__(self, address: Address | Login, *, source: str, part: Part = WRITER, max_size: int = 10) -> None:
         self.source = source
-        self.dsn = dsn
+        self.login = address if isinstance(address, Login) else Login(address)
+        self._part = part
         self._max_size = max_size
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
 
     @classmethod
-    async def connect(cls, dsn: str, *, source: str, max_size: int = 10) -> Database:
-        """Make the pool. Connects when first used, so a server that is down does not keep a service from starting."""
-        database = cls(dsn, source=source, max_size=max_size)
+    async def connect(
+        cls, address: Address | Login, *, source: str, part: Part = WRITER, max_size: int = 10
+    ) -> Database:
+        """Make the pool, all of whose connections play one part. Connects when first used, so a server that is down
+        does not keep a service from starting."""
+        database = cls(address, source=source, part=part, max_size=max_size)
         database._pool = await database._new_pool()
         return database
 
+    @property
+    def dsn(self) -> str:
+        return self.login.dsn
+
     async def _new_pool(self) -> asyncpg.Pool[asyncpg.Record]:
+        async def connect(*_: Any, **options: Any) -> asyncpg.Connection[asyncpg.Record]:
+            return await self.login.connect(self._part, **options)
+
         return await asyncpg.create_pool(
-            self.dsn,
+            connect=connect,
             min_size=0,
             max_size=self._max_size,
             timeout=CONNECT_TIMEOUT_S,

@@ -6,7 +6,7 @@ of its own, so a generation is as exact as any reader. One is live: the views of
 Invariant: the views change to a new generation in one transaction, and only when it has read at least as far as the
 live one, which stands still meanwhile. So nobody sees the model go back in time, or be empty.
 
-Making and dropping generations needs the owner's role; filling and reading them the service's.
+Making and dropping generations needs the owner's role; filling them the consumer's, reading them the reader's.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from libs.events.log.broker import Broker
 from libs.events.log.consumer import SharedReader
 from libs.events.log.database import TRANSIENT, Connection, Database
 from libs.events.log.errors import described
+from libs.events.log.roles import CONSUMER, READER, SECURED, policies, role_of
 from libs.events.log.store import Append
 
 log = structlog.get_logger(__name__)
@@ -214,9 +215,13 @@ async def _make(owner: Connection, projection: Projection, generation: int, stat
     await owner.execute(f"SET LOCAL search_path TO {schema}, public")
     await owner.execute(projection.schema_sql)
     await owner.execute("SET LOCAL search_path TO DEFAULT")
-    await owner.execute(f"GRANT USAGE ON SCHEMA {schema} TO {role}")
-    await owner.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {role}")
-    await owner.execute(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {role}")
+    reader, consumer = role_of(role, READER), role_of(role, CONSUMER)
+    await owner.execute(f"GRANT USAGE ON SCHEMA {schema} TO {reader}, {consumer}")
+    await owner.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {reader}")
+    await owner.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {consumer}")
+    await owner.execute(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {consumer}")
+    for statement in policies(role, await owner.fetch(SECURED)):
+        await owner.execute(statement)
     await owner.execute(
         "INSERT INTO projection (name, generation, version, state) VALUES ($1, $2, $3, $4)",
         projection.name,
@@ -229,8 +234,13 @@ async def _make(owner: Connection, projection: Projection, generation: int, stat
 async def _show(owner: Connection, projection: Projection, generation: int, role: str) -> None:
     for table in projection.tables:
         await owner.execute(f"DROP VIEW IF EXISTS public.{table}")
-        await owner.execute(f"CREATE VIEW public.{table} AS SELECT * FROM {projection.schema(generation)}.{table}")
-        await owner.execute(f"GRANT SELECT ON public.{table} TO {role}")
+        # As whoever asks, not as the view's owner: his scope counts.
+        await owner.execute(
+            f"CREATE VIEW public.{table} WITH (security_invoker) AS "
+            f"SELECT * FROM {projection.schema(generation)}.{table}"
+        )
+        readers = f"{role_of(role, READER)}, {role_of(role, CONSUMER)}"
+        await owner.execute(f"GRANT SELECT ON public.{table} TO {readers}")
 
 
 async def _drop(owner: Connection, projection: Projection, generation: int) -> None:

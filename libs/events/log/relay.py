@@ -22,6 +22,7 @@ from libs.events.envelope import Event, to_headers
 from libs.events.log import kafka, metrics
 from libs.events.log.broker import Broker
 from libs.events.log.database import CONNECT_TIMEOUT_S, UNREACHABLE
+from libs.events.log.roles import RELAY, Address, Login
 from libs.events.log.store import event_of
 from libs.events.types import BY_TYPE
 
@@ -56,8 +57,8 @@ FROM event WHERE position > $1 ORDER BY position LIMIT $2
 class Relay:
     """Publishes one database's events. Run one in each copy; one of them works, the others stand by."""
 
-    def __init__(self, dsn: str, *, broker: Broker, source: str) -> None:
-        self._dsn = dsn
+    def __init__(self, address: Address | Login, *, broker: Broker, source: str) -> None:
+        self._login = address if isinstance(address, Login) else Login(address)
         self._broker = broker
         self._source = source
         self._wake = asyncio.Event()
@@ -84,8 +85,8 @@ class Relay:
             await asyncio.sleep(STANDBY_S)
 
     async def _stand_by_then_publish(self) -> None:
-        connection = await asyncpg.connect(
-            self._dsn,
+        connection = await self._login.connect(
+            RELAY,
             timeout=CONNECT_TIMEOUT_S,
             command_timeout=10,
             server_settings={

@@ -50,9 +50,14 @@ CREATE FUNCTION append(
     claim_keys text[], claim_fingerprints bytea[],
     event_appends int[], event_subjects text[], versions bigint[],           -- one an event, in order; the append's index
     ids uuid[], types text[], times timestamptz[], forces text[],
-    causation_ids uuid[], traceparents text[], data bytea[]
+    causation_ids uuid[], traceparents text[], data bytea[],
+    access_appends int[] DEFAULT '{}', access_contacts text[] DEFAULT '{}',  -- one an access; the append's index
+    access_forces text[] DEFAULT '{}', access_holders text[] DEFAULT '{}', access_whys text[] DEFAULT '{}'
 ) RETURNS smallint[]
 LANGUAGE plpgsql
+-- As the tables' owner: who may call it may append, and do nothing else to events, streams and claims. `pg_temp` is last,
+-- so that nobody puts a table of his own in their place.
+SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 -- A plan made while the tables were small must serve when they hold ten million rows.
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
@@ -140,6 +145,15 @@ BEGIN
           AND claim.xmin = pg_current_xact_id()::xid;
     END IF;
 
+    -- Who may see what is new (scope.sql). Neither a force nor a holder: the alliance.
+    IF cardinality(access_appends) > 0 THEN
+        INSERT INTO contact_access (contact, force, holder, why)
+        SELECT a.contact, coalesce(a.force, CASE WHEN a.holder IS NULL THEN '' END), a.holder, a.why
+        FROM unnest(access_appends, access_contacts, access_forces, access_holders, access_whys)
+             AS a (append, contact, force, holder, why)
+        WHERE outcomes[a.append] = 0;
+    END IF;
+
     PERFORM pg_advisory_xact_lock(1285);  -- the order lock, until this transaction ends
 
     INSERT INTO event (position, version, time, id, causation_id, subject, type, force, traceparent, data)
@@ -151,6 +165,10 @@ BEGIN
     RETURN outcomes;
 END
 $$;
+
+-- Who may read events is said by policies (scope.sql); the owner, as whom append() runs, may add them.
+ALTER TABLE event ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY appended ON event FOR INSERT TO CURRENT_USER WITH CHECK (true);
 
 -- How far the relay has published. One row.
 CREATE TABLE relay (

@@ -15,6 +15,7 @@ import msgspec
 from libs.events.envelope import HEADERS_BYTES, MAX_EVENT_BYTES, Event
 from libs.events.log.database import Connection, Database
 from libs.events.log.errors import ClaimTaken, Conflict, EventTooLarge
+from libs.events.log.scope import Access, Scope
 
 Reader: TypeAlias = "Database | Connection"
 
@@ -34,6 +35,8 @@ class Append(msgspec.Struct, frozen=True):
     expected: int
     events: Sequence[Event]
     claims: Sequence[Claim] = ()
+    access: Sequence[Access] = ()
+    """Who may see a new contact from its first moment (scope.py)."""
 
 
 APPENDED, CONFLICT, TAKEN = 0, 1, 2
@@ -51,11 +54,13 @@ SELECT append(
     {_lines(4)}::int[], {_lines(5)}, {_lines(6)}, $7,
     {_lines(8)}::int[], {_lines(9)}, {_lines(10)}::bigint[],
     {_lines(11)}::uuid[], {_lines(12)}, {_lines(13)}::timestamptz[], {_lines(14)},
-    {_lines(15)}::uuid[], {_lines(16)}, $17
+    {_lines(15)}::uuid[], {_lines(16)}, $17,
+    {_lines(18)}::int[], {_lines(19)}, {_lines(20)}, {_lines(21)}, {_lines(22)}
 )
 """
 _COLUMNS = "position, version, time, id, causation_id, subject, type, force, traceparent, data"
 _LOAD = f"SELECT {_COLUMNS} FROM event WHERE subject = $1 ORDER BY version"
+_LOAD_IN_SCOPE = f"SELECT {_COLUMNS} FROM stream_in_scope($1, $2, $3)"
 _LOAD_MANY = f"SELECT {_COLUMNS} FROM event WHERE subject = ANY ($1) ORDER BY subject, version"
 _READ_AFTER = f"SELECT {_COLUMNS} FROM event WHERE position > $1 ORDER BY position LIMIT $2"
 _HOLDER = "SELECT subject, fingerprint FROM claim WHERE key = $1"
@@ -80,6 +85,9 @@ def check(append: Append) -> None:
     for claim in append.claims:
         if not _fits(claim.key, HEADERS_BYTES):
             raise ValueError("a claim's key is empty, too long, or holds what PostgreSQL cannot keep")
+    for one in append.access:
+        if (one.force or one.holder) and not _fits(f"{one.force or ''}{one.holder or ''}", HEADERS_BYTES):
+            raise ValueError("who may see it is too long, or holds what PostgreSQL cannot keep")
 
 
 def _fits(text: str, most_bytes: int) -> bool:
@@ -92,6 +100,7 @@ def arguments(appends: Sequence[Append]) -> tuple[str | list[bytes], ...]:
     claims = [(i, a.subject, c.key, c.fingerprint) for i, a in enumerate(appends, 1) for c in a.claims]
     events = [(i, e) for i, a in enumerate(appends, 1) for e in a.events]
     of_events = [e for _, e in events]
+    access = [(i, a.subject, one) for i, a in enumerate(appends, 1) for one in a.access]
     return (
         _joined([a.subject for a in appends]),
         _joined([str(a.expected) for a in appends]),
@@ -110,6 +119,11 @@ def arguments(appends: Sequence[Append]) -> tuple[str | list[bytes], ...]:
         _joined(["" if e.causation_id is None else e.causation_id.hex for e in of_events]),
         _joined([e.traceparent or "" for e in of_events]),
         [e.data for e in of_events],
+        _joined([str(i) for i, _, _ in access]),
+        _joined([contact for _, contact, _ in access]),
+        _joined([one.force or "" for _, _, one in access]),
+        _joined([one.holder or "" for _, _, one in access]),
+        _joined([one.why for _, _, one in access]),
     )
 
 
@@ -163,8 +177,11 @@ def _source(reader: Reader) -> str:
     return reader.source if isinstance(reader, Database) else ""
 
 
-async def load(reader: Reader, subject: str) -> list[Event]:
-    """The whole stream in order; empty where there is none. `source` is the database's own (empty on a connection)."""
+async def load(reader: Reader, subject: str, scope: Scope | None = None) -> list[Event]:
+    """The whole stream in order; empty where there is none, or none in the scope. `source` is the database's own (empty
+    on a connection). Without a scope: in that of the transaction."""
+    if scope is not None:
+        return [event_of(row, _source(reader)) for row in await reader.fetch(_LOAD_IN_SCOPE, *scope, subject)]
     return [event_of(row, _source(reader)) for row in await reader.fetch(_LOAD, subject)]
 
 

@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from libs.events.log.broker import Broker
 from libs.events.log.database import Database
+from libs.events.log.roles import CONSUMER, READER
 from tests.conftest import NewDatabase
 from tests.integration.intake import (
     Router,
@@ -34,7 +35,15 @@ async def url(database: NewDatabase) -> str:
 
 @pytest_asyncio.fixture(scope="package")
 async def store(url: str) -> AsyncIterator[Database]:
-    opened = await Database.connect(url, source="/intake")
+    opened = await Database.connect(url, source="/intake", part=CONSUMER)
+    yield opened
+    await opened.close()
+
+
+@pytest_asyncio.fixture(scope="package")
+async def answering(url: str) -> AsyncIterator[Database]:
+    """The same database, as the service reads it for its callers."""
+    opened = await Database.connect(url, source="/intake", part=READER)
     yield opened
     await opened.close()
 

@@ -11,6 +11,7 @@ import pytest
 
 from libs.events.envelope import Event, Malformed
 from libs.events.log.database import Database
+from libs.events.log.scope import ALLIANCE, Scope
 from libs.events.types.routing import ContactRouted
 from services.intake import decisions
 from tests.integration.intake import (
@@ -73,7 +74,7 @@ async def test_a_wait_that_is_over_says_pending_and_the_decision_comes_with_get(
     await until(is_routed)
 
 
-async def test_a_late_decision_never_overwrites_a_newer_one(store: Database) -> None:
+async def test_a_late_decision_never_overwrites_a_newer_one(store: Database, answering: Database) -> None:
     contact = str(uuid4())
 
     def decision(version: int, queue: str) -> Event:
@@ -90,12 +91,12 @@ async def test_a_late_decision_never_overwrites_a_newer_one(store: Database) -> 
     for batch in ([decision(1, "a"), decision(3, "c")], [decision(2, "b")], [decision(3, "again")]):
         async with store.transaction() as connection:
             assert await decisions.keep(connection, batch) == ()
-    latest = await decisions.latest_decision(store, contact)
+    latest = await decisions.latest_decision(answering, Scope([ALLIANCE]), contact)
     assert latest is not None
     assert (latest.version, latest.routed.queue) == (3, "c")
 
 
-async def test_a_decision_that_nobody_could_read_back_is_not_kept(store: Database) -> None:
+async def test_a_decision_that_nobody_could_read_back_is_not_kept(store: Database, answering: Database) -> None:
     broken = Event(
         id=uuid4(),
         type=ContactRouted.TYPE,
@@ -108,4 +109,4 @@ async def test_a_decision_that_nobody_could_read_back_is_not_kept(store: Databas
     with pytest.raises(Malformed):
         async with store.transaction() as connection:
             await decisions.keep(connection, [broken])
-    assert await decisions.latest_decision(store, broken.subject) is None
+    assert await decisions.latest_decision(answering, Scope([ALLIANCE]), broken.subject) is None

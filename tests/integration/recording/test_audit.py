@@ -7,11 +7,11 @@ import json
 import os
 import sys
 
-import asyncpg
 import pytest
 from uuid_utils.compat import uuid7
 
 from libs.events.envelope import Event
+from libs.events.log.roles import CONSUMER, Login
 from libs.events.types.contacts import ContactReceived
 from libs.events.types.directory import AreaChunkPublished
 from services.recording.audit import AUDIT
@@ -58,11 +58,13 @@ async def test_the_audit_holds_every_event_in_order_and_nothing_personal(system:
     for place, event in enumerate(shown):
         assert event["causationId"] is None or places[event["causationId"]] < place
     assert shown[0]["type"] == "uk.hueandcry.contact.received.v1"
-    owner = await asyncpg.connect(system.logins.owner_url)
+    consumer = await Login(system.logins.url).connect(CONSUMER, server_settings={})
     try:
-        held = await owner.fetchval("SELECT count(*) FROM audit_event WHERE position($1 in data) > 0", secret.encode())
+        held = await consumer.fetchval(
+            "SELECT count(*) FROM audit_event WHERE position($1 in data) > 0", secret.encode()
+        )
     finally:
-        await owner.close()
+        await consumer.close()
     assert held == 0
 
 
@@ -76,7 +78,7 @@ async def test_the_audit_is_rebuilt_while_events_arrive_and_is_never_seen_missin
     steady, events = a_call()
     await system.publish(*events)
     expected = await system.audited(steady, 3)
-    owner = await asyncpg.connect(system.logins.owner_url)
+    consumer = await Login(system.logins.url).connect(CONSUMER, server_settings={})
     stop = asyncio.Event()
     arrived: list[Contact] = []
     looks = 0
@@ -95,8 +97,8 @@ async def test_the_audit_is_rebuilt_while_events_arrive_and_is_never_seen_missin
             looks += 1
 
     try:
-        old = await owner.fetchval("SELECT generation FROM projection WHERE name = 'audit'")
-        before = await owner.fetch(_AUDITED)
+        old = await consumer.fetchval("SELECT generation FROM projection WHERE name = 'audit'")
+        before = await consumer.fetch(_AUDITED)
         arriving, watching = asyncio.create_task(arrive()), asyncio.create_task(watch())
         await asyncio.sleep(0.5)
         shown = await rebuild(AUDIT, system.logins.owner_url)
@@ -106,18 +108,18 @@ async def test_the_audit_is_rebuilt_while_events_arrive_and_is_never_seen_missin
         assert looks > 10
         for report in arrived:
             await system.audited(report, 4)
-        generations = await owner.fetch("SELECT generation, state FROM projection WHERE name = 'audit'")
+        generations = await consumer.fetch("SELECT generation, state FROM projection WHERE name = 'audit'")
         assert [tuple(row) for row in generations] == [(old + 1, "live")]
         assert shown == old + 1
-        after = await owner.fetch(_AUDITED)
+        after = await consumer.fetch(_AUDITED)
         assert {tuple(row) for row in before} <= {tuple(row) for row in after}
-        own = {row["id"] for row in await owner.fetch("SELECT id FROM event")}
+        own = {row["id"] for row in await consumer.fetch("SELECT id FROM event")}
         told = {id_ for id_, event in system.published.items() if event.type != AreaChunkPublished.TYPE}
         assert {row["id"] for row in after} == own | told
         assert len(after) == len(own) + len(told)
     finally:
         stop.set()
-        await owner.close()
+        await consumer.close()
 
 
 _AUDITED = "SELECT id, source, subject, version, type, time, force, causation_id, data FROM audit_event"

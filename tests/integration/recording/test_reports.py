@@ -6,9 +6,9 @@ import asyncio
 import json
 from uuid import UUID
 
-import asyncpg
 import pytest
 
+from libs.events.log.roles import CONSUMER, Login
 from libs.events.types.shapes import Point
 from services.recording.incidents import incident_id
 from tests.integration.recording import (
@@ -58,14 +58,14 @@ async def test_reports_told_many_times_to_two_copies_open_one_incident_each(syst
     probe = Contact()
     await system.publish(probe.reported("the last"), probe.routed(CAMBS))
     await system.audited(probe, 4)
-    owner = await asyncpg.connect(system.logins.owner_url)
+    consumer = await Login(system.logins.url).connect(CONSUMER, server_settings={})
     try:
-        counted = await owner.fetch(
+        counted = await consumer.fetch(
             "SELECT subject, count(*) AS events FROM event WHERE subject = ANY ($1) GROUP BY subject",
             [name for report in reports for name in (report.id, incident_id(report.id))],
         )
     finally:
-        await owner.close()
+        await consumer.close()
     assert [row["events"] for row in counted] == [1] * 80
     for report in reports:
         assert types_of(await system.audit(report)) == [
@@ -91,8 +91,8 @@ async def test_a_report_that_somebody_disposed_of_first_opens_nothing(system: Sy
 
 
 async def _kept_reports(system: System, contact: Contact) -> int:
-    owner = await asyncpg.connect(system.logins.owner_url)
+    consumer = await Login(system.logins.url).connect(CONSUMER, server_settings={})
     try:
-        return int(await owner.fetchval("SELECT count(*) FROM report WHERE contact = $1", UUID(contact.id)))
+        return int(await consumer.fetchval("SELECT count(*) FROM report WHERE contact = $1", UUID(contact.id)))
     finally:
-        await owner.close()
+        await consumer.close()

@@ -28,6 +28,7 @@ from libs.events.envelope import Event, events_of, to_headers
 from libs.events.log import kafka
 from libs.events.log.broker import Broker
 from libs.events.log.database import Database
+from libs.events.log.roles import CONSUMER
 from libs.events.log.store import load
 from libs.events.types import Fact, contacts, directory
 from libs.events.types.contacts import (
@@ -273,7 +274,7 @@ async def world(database_url: str, broker: Broker, folder: Path, *, copies: int 
     producer = kafka.producer(broker, "test")
     await producer.start()
     await publish_directory(producer)
-    database = await Database.connect(database_url, source="/test", max_size=4)
+    database = await Database.connect(database_url, source="/test", part=CONSUMER, max_size=4)
     with issuer(secrets) as issuer_url:
         started = [start_router(database_url, broker, issuer_url, folder) for _ in range(copies)]
         routers = World(

@@ -7,4 +7,4 @@ down_revision = None
 
 
 def upgrade() -> None:
-    begin("directory")
+    begin("directory", scoped=False)

@@ -82,17 +82,6 @@ def test_a_contact_was_received_when_intake_or_else_the_router_says() -> None:
     assert after(received(), routed(waiting_since=later)).received_at == RECEIVED_AT
 
 
-def test_who_owns_it_presented_it_and_answered_it_are_kept_apart_and_may_all_see_it() -> None:
-    contact = after(received(presented_force="hertfordshire"), routed("cambridgeshire"), ANSWERED)
-    assert contact.forces == ("cambridgeshire", "hertfordshire", "bedfordshire")
-
-
-def test_a_contact_nobody_owns_yet_is_the_alliances_too() -> None:
-    assert after(received()).forces == (None,)
-    assert after(received(presented_force="hertfordshire")).forces == (None, "hertfordshire")
-    assert None not in after(received(), routed("hertfordshire")).forces
-
-
 def test_a_released_contact_waits_again() -> None:
     contact = after(received(), routed(), ANSWERED, RELEASED)
     assert contact.waits
