@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, TypeAlias
 from uuid import UUID
 
 import msgspec
@@ -44,8 +43,6 @@ from services.recording.incidents import (
 from services.recording.models import DispositionBody
 from services.recording.owner import owner_of
 from services.recording.reports import known_of
-
-Operation: TypeAlias = Literal["dispose_contact", "show_audit"]
 
 log = structlog.get_logger(__name__)
 

@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import asyncpg
 import structlog
@@ -41,7 +41,6 @@ AGAIN = (Conflict, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 TRIES = 5
 
 OnCommit = Callable[[], None]
-Operation: TypeAlias = Literal["show_routing", "release_contact", "confirm_owner"]
 
 
 class UnknownContact(Exception):
