@@ -32,6 +32,7 @@ from libs.events.log.consumer import SharedReader
 from libs.events.log.database import Connection, Database
 from libs.events.log.own_reader import OwnReader
 from libs.events.log.relay import Relay
+from libs.events.log.roles import CONSUMER
 from libs.events.log.store import Append
 from libs.events.types.contacts import TOPIC
 from tests.certificates import Authority
@@ -96,9 +97,9 @@ async def target(database: NewDatabase) -> AsyncIterator[Database]:
     logins = await database("router")
     owner = await asyncpg.connect(logins.owner_url)
     await owner.execute("CREATE TABLE shown (id uuid, subject text, version bigint, nth bigserial)")
-    await owner.execute("GRANT ALL ON shown, shown_nth_seq TO router")
+    await owner.execute("GRANT ALL ON shown, shown_nth_seq TO router_consumer")
     await owner.close()
-    db = await Database.connect(logins.url, source="/router")
+    db = await Database.connect(logins.url, source="/router", part=CONSUMER)
     yield db
     await db.close()
 

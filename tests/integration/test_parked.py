@@ -11,6 +11,8 @@ from libs.events.log.database import Database
 from libs.events.log.roles import CONSUMER
 from libs.service import parked, refusals
 from libs.service.issuer import Issuer
+from libs.service.limits import Limits
+from libs.service.rates import Rates
 from libs.service.tokens import Verifier
 from tests.unit.libs.service.issuing import AUDIENCE, LocalIssuer, issuing
 
@@ -39,6 +41,8 @@ async def service(database: NewDatabase, local: LocalIssuer) -> AsyncIterator[Fa
     app = FastAPI(generate_unique_id_function=lambda route: route.name)
     app.include_router(parked.router)
     refusals.install(app)
+    app.add_middleware(Limits)
+    app.state.rates = Rates(rate_per_s=1000, at_once=256)
     app.state.verifier = Verifier(Issuer(local.url), audience=AUDIENCE)
     app.state.database = await Database.connect((await database("router")).url, source="/router", part=CONSUMER)
     yield app

@@ -79,10 +79,10 @@ async def test_contacts_that_arrive_while_the_password_changes_are_all_taken(
     """File first, then the role. Half-way every connection is cut, so that each must log in with what holds by then."""
     logins, file = await database("intake"), tmp_path / "intake.url"
     file.write_text(logins.url)
-    monkeypatch.setenv("DATABASE_URL_FILE", str(file))
     answers: list[httpx.Response] = []
     stop = asyncio.Event()
-    with an_issuer(tmp_path) as tokens:
+    with an_issuer(tmp_path) as tokens:  # which does not start where a deployment's settings are
+        monkeypatch.setenv("DATABASE_URL_FILE", str(file))
         settings = IntakeSettings(kafka_bootstrap_servers="127.0.0.1:9", oidc_issuer=tokens.issuer_url)  # type: ignore[call-arg]
         app = make_app(settings)
         async with app.router.lifespan_context(app), _client(app, tokens) as client:

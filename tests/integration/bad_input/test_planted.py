@@ -25,6 +25,7 @@ from deploy.local.layout import ROOT
 from deploy.local.parts import service_environment, what_is_missing
 from deploy.local.process import Child, free_port, spawn
 from deploy.local.secret_files import keep_secret, secret
+from libs.events.log.broker import Broker
 from tests.integration.bad_input.service import SERVICES, Services
 from tests.integration.logs import until
 
@@ -90,7 +91,7 @@ async def broken(
     started: dict[str, tuple[str, Child, Path]] = {}
     for name, url in urls.items():
         port, log = free_port(), folder / f"{name}.log"
-        environment = service_environment(system.layout, system.logins["intake"], "127.0.0.1:1") | {
+        environment = service_environment(system.layout, system.logins["intake"], Broker("127.0.0.1:1")) | {
             "PORT": str(port),
             "DATABASE_URL_FILE": str(keep_secret(folder / "secrets", name, url)),
             "LOG_LEVEL": "DEBUG",
