@@ -74,7 +74,12 @@ TOPICS = (
     Topic("hueandcry.areas", written_by=("directory",), read_by=("router", "recording"), partitions=1),
     Topic("hueandcry.recording", written_by=("recording",), read_by=("recording",)),
     Topic("hueandcry.access", written_by=SERVICES),
-    Topic("hueandcry.keys", written_by=SERVICES, read_by=SERVICES, cleanup="compact"),
+    Topic(
+        "hueandcry.keys",
+        written_by=("intake", "recording"),
+        read_by=("intake", "router", "recording"),
+        cleanup="compact",
+    ),
     *(Topic(f"hueandcry.deadletter.{reader}", written_by=(service,)) for reader, service in READERS.items()),
 )
 

@@ -21,7 +21,15 @@ TABLES: Mapping[str, Rights] = {
     # libs/events/log/schema.sql
     "event": {**_READ, RELAY: "SELECT"},
     "claim": _READ,
-    "stream": {},  # append()'s own
+    # Its versions are append()'s own; who reads events needs the key.
+    "stream": {
+        WRITER: "SELECT (subject, key)",
+        READER: "SELECT (subject, key)",
+        CONSUMER: "SELECT (subject, key, resend), UPDATE (resend)",
+        RELAY: "SELECT, UPDATE (resend)",
+    },
+    "erased": _READ,
+    "key_copy": {CONSUMER: _CHANGE},
     "relay": {RELAY: "SELECT, UPDATE"},
     "checkpoint": {CONSUMER: "SELECT, INSERT, UPDATE"},
     "reader_stream": {CONSUMER: "SELECT, INSERT, UPDATE"},
@@ -49,6 +57,10 @@ TABLES: Mapping[str, Rights] = {
 FUNCTIONS: Mapping[str, tuple[Part, ...]] = {
     "append": (WRITER, CONSUMER),
     "keep_access": (WRITER, CONSUMER),
+    "stream_key": (WRITER, READER, CONSUMER),
+    "copied_keys": (CONSUMER,),
+    "keep_keys": (CONSUMER,),
+    "refuse_key": (WRITER, CONSUMER),
     # What reads under a caller's scope runs with its caller's own rights.
     "scope_forces": (WRITER, READER, CONSUMER),
     "scope_holder": (WRITER, READER, CONSUMER),

@@ -14,12 +14,13 @@ from pydantic import Field
 
 from libs.events.log.appender import Appender
 from libs.events.log.consumer import SharedReader
+from libs.events.log.key_copies import KeyCopies
 from libs.events.log.own_reader import OwnReader
 from libs.events.types import routing
 from libs.service.parked import router as parked
 from libs.service.publishing import publishing
 from libs.service.run import Health, service_app
-from libs.service.settings import Settings
+from libs.service.settings import KeyedSettings
 from services.intake import decisions
 from services.intake.api import shows, takes
 from services.intake.desk import Desk
@@ -35,12 +36,12 @@ A **201** means that the contact is on disk. Sent again with the same `Idempoten
 """
 
 
-class IntakeSettings(Settings):
+class IntakeSettings(KeyedSettings):
     port: int = Field(default=8001, ge=0, le=65535)
     source: str = Field(default="/intake", pattern=r"^/[a-z0-9/-]{1,63}$")
 
 
-def make_app(settings: Settings) -> FastAPI:
+def make_app(settings: KeyedSettings) -> FastAPI:
     health = Health()
 
     @asynccontextmanager
@@ -63,11 +64,16 @@ def make_app(settings: Settings) -> FastAPI:
                 broker=broker,
                 from_start=False,
             )
-            app.state.desk = Desk(reader, appender, waits)
+            keyring = settings.keyring()
+            # It opens nobody's events: what the topic says of its own keys is held against its own.
+            copies = KeyCopies(settings.database_address(), broker=broker, keyring=keyring)
+            app.state.desk = Desk(reader, appender, waits, keyring)
 
             health.add("decisions", decided.trouble, required=False)
             health.add("waits", woken.trouble, required=False)
+            health.add("keys", copies.trouble, required=False)
             background.start("appender", appender.run)
+            background.start("keys reader", copies.run)
             background.start("decisions reader", decided.run)
             background.start("waits reader", woken.run)
             yield

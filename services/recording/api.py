@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Path, Query
 from starlette.requests import Request
 
 from libs.events.log.scope import Scope
-from libs.events.log.store import load
+from libs.events.log.store import load_keyed
 from libs.service import cursors
 from libs.service.access import allow
 from libs.service.bodies import Slug
@@ -130,8 +130,9 @@ async def show_incident(
     caller: Annotated[Caller, Depends(allow("show_incident"))],
 ) -> IncidentView:
     """Show an incident as it stands this moment."""
-    database = _desk(request).database
-    events = await load(database, str(incident_id), Scope(caller.visible))
+    desk = _desk(request)
+    stream = await load_keyed(desk.database, str(incident_id), Scope(caller.visible))
+    events = desk.keyring.opened(*stream)
     incident = incident_of(event.fact for event in events)
     if incident is None:
         raise NotFound

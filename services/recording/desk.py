@@ -11,6 +11,7 @@ import structlog
 from libs.alliance import Alliance
 from libs.alliance.copy import AllianceCopy
 from libs.events.log.database import Database
+from libs.events.log.keyring import Keyring
 from libs.events.log.scope import Scope
 from libs.events.types import shapes
 from libs.places import Located
@@ -62,11 +63,13 @@ class Desk:
         reader: Database,
         alliance: AllianceCopy,
         arrivals: Arrivals,
+        keyring: Keyring,
         *,
         on_commit: Callable[[], None],
     ) -> None:
         self._writer = writer
         self.database = reader
+        self.keyring = keyring
         self._on_commit = on_commit
         self._alliance = alliance
         self._arrivals = arrivals
@@ -86,6 +89,7 @@ class Desk:
             await await_contact(self.database, self._arrivals, contact_id, seen, caller.roles)
             outcome = await dispose(
                 self._writer,
+                self.keyring,
                 contact_id,
                 seen,
                 command_for,

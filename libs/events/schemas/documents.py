@@ -14,7 +14,7 @@ from typing import Any
 
 from libs.events.envelope import MAX_EVENT_BYTES, SCHEMA_BASE
 from libs.events.schemas.make import spaced
-from libs.events.types import FACTS, Fact, contacts, directory, recording, routing
+from libs.events.types import FACTS, Fact, contacts, directory, keys, recording, routing
 
 PAYLOAD_FORMAT = "application/schema+json;version=draft-2020-12"
 
@@ -32,14 +32,14 @@ class Traffic:
 TRAFFIC: Mapping[str, Traffic] = {
     "intake": Traffic(
         "Takes contacts on every channel, and hears where they were routed.",
-        sends=(contacts.TOPIC,),
-        receives=(routing.TOPIC,),
+        sends=(contacts.TOPIC, keys.TOPIC),
+        receives=(routing.TOPIC, keys.TOPIC),
         readers=("intake",),
     ),
     "router": Traffic(
         "Decides which force owns a contact and in which queue it waits, by its own copy of the directory.",
         sends=(routing.TOPIC,),
-        receives=(contacts.TOPIC, directory.TOPIC, directory.AREAS_TOPIC),
+        receives=(contacts.TOPIC, keys.TOPIC, directory.TOPIC, directory.AREAS_TOPIC),
         readers=("router",),
     ),
     "directory": Traffic(
@@ -48,8 +48,15 @@ TRAFFIC: Mapping[str, Traffic] = {
     ),
     "recording": Traffic(
         "Keeps what every contact came to, the incidents, and the audit of all of it.",
-        sends=(recording.TOPIC,),
-        receives=(contacts.TOPIC, routing.TOPIC, directory.TOPIC, directory.AREAS_TOPIC, recording.TOPIC),
+        sends=(recording.TOPIC, keys.TOPIC),
+        receives=(
+            contacts.TOPIC,
+            keys.TOPIC,
+            routing.TOPIC,
+            directory.TOPIC,
+            directory.AREAS_TOPIC,
+            recording.TOPIC,
+        ),
         readers=("recording", "audit", "incidents"),
     ),
 }
@@ -114,9 +121,14 @@ def document_of(service: str) -> dict[str, Any]:
     messages: dict[str, Any] = {}
     for action, topics in (("send", traffic.sends), ("receive", traffic.receives)):
         for topic in topics:
+            if topic == keys.TOPIC:
+                channels["keys"] = _KEYS_CHANNEL
+                operations[action + "Keys"] = _operation(action, "keys", ["StreamKey"])
+                messages["StreamKey"] = _STREAM_KEY
+                continue
             name, facts = _name(topic), facts_on(topic)
             channels[name] = _channel(topic, facts)
-            operations[action + name.capitalize()] = _operation(action, name, facts)
+            operations[action + name.capitalize()] = _operation(action, name, [fact.__name__ for fact in facts])
             messages.update((fact.__name__, _message(fact)) for fact in facts)
     for reader in traffic.readers:
         name = f"deadletter-{reader}"
@@ -170,11 +182,11 @@ def _channel(topic: str, facts: Iterable[type[Fact]]) -> dict[str, Any]:
     }
 
 
-def _operation(action: str, channel: str, facts: Iterable[type[Fact]]) -> dict[str, Any]:
+def _operation(action: str, channel: str, messages: Iterable[str]) -> dict[str, Any]:
     return {
         "action": action,
         "channel": {"$ref": f"#/channels/{channel}"},
-        "messages": [{"$ref": f"#/channels/{channel}/messages/{fact.__name__}"} for fact in facts],
+        "messages": [{"$ref": f"#/channels/{channel}/messages/{message}"} for message in messages],
     }
 
 
@@ -197,6 +209,35 @@ def _message(fact: type[Fact]) -> dict[str, Any]:
         "bindings": {"kafka": {"key": {"type": "string", "description": KEYS[fact.TOPIC]}, "bindingVersion": "0.5.0"}},
     }
 
+
+_KEYS_CHANNEL: dict[str, Any] = {
+    "address": keys.TOPIC,
+    "description": "The keys that open `personal`, the latest of each stream: compacted.",
+    "messages": {"StreamKey": {"$ref": "#/components/messages/StreamKey"}},
+}
+_STREAM_KEY: dict[str, Any] = {
+    "name": "stream-key",
+    "title": "Stream key",
+    "summary": (
+        "The key of a stream, there before the first event that needs it. What is not on the topic once it was read to "
+        "its end, the end asked for after such an event was seen, is gone for good. Without a value: destroyed."
+    ),
+    "contentType": "application/octet-stream",
+    "headers": {
+        "type": "object",
+        "properties": {keys.OF_TOPIC: {**_TEXT, "description": "The topic of the events that it opens."}},
+    },
+    "payload": {
+        "description": "A byte that counts the master key's id, the id, then the key as `personal` is sealed: under "
+        "that master key, with `[id, source, subject]` as JSON authenticated."
+    },
+    "bindings": {
+        "kafka": {
+            "key": {"type": "string", "description": "The stream: its source, a space, its subject."},
+            "bindingVersion": "0.5.0",
+        }
+    },
+}
 
 _DEAD_LETTER: dict[str, Any] = {
     "name": "dead-letter",

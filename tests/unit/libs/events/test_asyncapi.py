@@ -17,12 +17,12 @@ from deploy.local.topics import READERS, SERVICES, TOPICS
 from libs.events.envelope import Event, to_headers
 from libs.events.schemas import __main__ as command
 from libs.events.schemas.documents import KEYS, TRAFFIC, document_of
-from libs.events.types import FACTS
+from libs.events.types import FACTS, keys
 from libs.events.types.contacts import ContactEnded
 from services.recording.projections import PROJECTIONS
 
 ASYNCAPI = json.loads((Path(__file__).parent / "asyncapi-3.0.0.json").read_text("utf-8"))
-UNUSED = {"hueandcry.access", "hueandcry.keys"}
+UNUSED = {"hueandcry.access"}
 """Topics that stand in the table and that nobody writes to yet."""
 
 
@@ -113,6 +113,8 @@ def _read_by(service: str) -> Iterator[str]:
     if hasattr(app, "AllianceCopy"):
         copy = importlib.import_module("libs.alliance.copy")
         yield from (copy.TOPIC, copy.AREAS_TOPIC)
+    if hasattr(app, "KeyCopies"):
+        yield keys.TOPIC
 
 
 def _calls(module: ModuleType, keyword: str) -> Iterator[Any]:
