@@ -41,6 +41,9 @@ TABLES: Mapping[str, Rights] = {
     "contact_access": _READ,
     # services/intake/schema.sql
     "decision": {READER: "SELECT", CONSUMER: "SELECT, INSERT, UPDATE"},
+    "contact_incident": {**_READ, CONSUMER: "SELECT, INSERT"},
+    "incident_crime": {**_READ, CONSUMER: "SELECT, INSERT, DELETE"},
+    "erasure_confirmed": {**_READ, CONSUMER: "SELECT, INSERT"},
     # services/router/schema.sql
     "contact_intake": {WRITER: "SELECT, UPDATE", CONSUMER: "SELECT, INSERT, UPDATE"},
     "queue_entry": {WRITER: _CHANGE, READER: "SELECT", CONSUMER: _CHANGE},
@@ -68,6 +71,7 @@ FUNCTIONS: Mapping[str, tuple[Part, ...]] = {
     "stream_in_scope": (READER,),
     "contact_in_scope": (READER,),
     "decision_in_scope": (READER,),
+    "erasure_in_scope": (WRITER, READER),
     "queues_in_scope": (READER,),
     "queue_in_scope": (READER,),
     "queue_page_in_scope": (READER,),

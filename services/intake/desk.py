@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -25,13 +25,14 @@ from libs.events.log.errors import ClaimTaken, Conflict, Unavailable
 from libs.events.log.keyring import Keyring, StreamKey
 from libs.events.log.scope import ALLIANCE, Access, Scope
 from libs.events.log.store import Append, Claim, event_of, holder
+from libs.events.types import Fact
 from libs.events.types.contacts import ContactReceived
 from libs.service.caller import Caller
 from libs.service.context import current_traceparent
 from libs.service.idempotency import Keyed
 from libs.service.problem import NotFound
 from services.intake import reference
-from services.intake.contact import AddLocation, AddMessage, Contact, EndContact, ReceiveContact, contact_of, decide
+from services.intake.contact import Contact, ReceiveContact, contact_of, decide
 from services.intake.decisions import Decision, decision_from, latest_decision
 from services.intake.waits import Waits, decision_within
 
@@ -145,13 +146,14 @@ class Desk:
         self,
         caller: Caller,
         contact_id: str,
-        command: AddLocation | AddMessage | EndContact,
+        decided: Callable[[Contact], Sequence[Fact]],
         *,
         made: str,
         keyed: Keyed | None,
-        found: Callable[[Contact], None],
+        found: Callable[[Contact, Decision | None], None],
     ) -> tuple[Contact, str]:
-        """The contact after the command, and the id of what it made: of the first time, where the request is a repeat.
+        """The contact after what is decided of it, and the id of what that made: of the first time, where the request
+        is a repeat.
 
         `found` sees the contact before anything is done, and may raise.
 
@@ -160,13 +162,13 @@ class Desk:
         for attempt in range(TRIES):
             # Before the contact is loaded, so that what the first request made is in it.
             held = None if keyed is None else await holder(self._reader, keyed.claim_key)
-            contact, _, key = await self._shown(caller, contact_id)
+            contact, decision, key = await self._shown(caller, contact_id)
             if attempt == 0:
-                found(contact)
+                found(contact, decision)
             if keyed is not None and held is not None:
                 return contact, keyed.made(*held, of=contact.id, key=key.secret)
             events = events_of(
-                decide(contact, command),
+                decided(contact),
                 source=self._reader.source,
                 subject=contact.id,
                 after=contact.version,
@@ -194,7 +196,7 @@ class Desk:
         return contact, decision
 
     async def _shown(self, caller: Caller, contact_id: str) -> Shown:
-        shown = await self._read(_scope(caller), await self._id_of(contact_id))
+        shown = await self._read(scope_of(caller), await self.id_of(contact_id))
         if shown is None:
             raise NotFound
         return shown
@@ -212,7 +214,8 @@ class Desk:
             return Shown(contact, None, key)
         return Shown(contact, decision_from(first["decision_version"], first["decided_at"], first["fact"]), key)
 
-    async def _id_of(self, text: str) -> str:
+    async def id_of(self, text: str) -> str:
+        """The id that a contact has, by that or by its reference. Raises NotFound where nothing has this reference."""
         if _UUID.fullmatch(text.lower()):
             return text.lower()
         written = reference.read(text)
@@ -222,7 +225,7 @@ class Desk:
         return held[0]
 
 
-def _scope(caller: Caller) -> Scope:
+def scope_of(caller: Caller) -> Scope:
     """A gateway sees what it brought; everybody else what was presented to, or is owned by, a force of theirs, and what
     is the alliance's, if they may see that."""
     gateway = caller.subject if "gateway" in caller.roles else None

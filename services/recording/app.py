@@ -17,6 +17,7 @@ from pydantic import Field
 from libs.alliance.copy import AllianceCopy
 from libs.events.envelope import Event
 from libs.events.log.consumer import SharedReader
+from libs.events.log.erasures import Erasures
 from libs.events.log.key_copies import KeyCopies
 from libs.events.log.projection import Projector
 from libs.events.types import Fact, contacts, routing
@@ -92,16 +93,24 @@ def make_app(settings: KeyedSettings) -> FastAPI:
                 broker=broker,
                 on_commit=committed,
             )
+            erasures = Erasures("recording", database=consumer, broker=broker, on_commit=relay.wake)
+
+            async def read_contacts() -> None:
+                await erasures.known()
+                await contacts_reader.run()
+
             projector = Projector(PROJECTIONS, database=consumer, broker=broker)
             app.state.desk = Desk(writer, reader, alliance, arrivals, keyring, on_commit=relay.wake)
 
             health.add("contacts", contacts_reader.trouble, required=False)
+            health.add("erasures", erasures.trouble, required=False)
             health.add("read models", projector.trouble, required=False)
             health.add("alliance", alliance.trouble, required=False)
             health.add("keys", copies.trouble, required=False)
             background.start("keys' reader", copies.run)
             background.start("alliance's copy", alliance.run)
-            background.start("contacts reader", contacts_reader.run)
+            background.start("erasures reader", erasures.run)
+            background.start("contacts reader", read_contacts)
             background.start("read models' readers", projector.run)
             background.start("count of owed dispositions", partial(owing.measure, consumer))
             yield

@@ -17,6 +17,7 @@ from pydantic import Field
 
 from libs.alliance.copy import AllianceCopy
 from libs.events.log.consumer import SharedReader
+from libs.events.log.erasures import Erasures
 from libs.events.log.key_copies import KeyCopies
 from libs.events.types import contacts
 from libs.places import postcodes
@@ -69,6 +70,7 @@ def make_app(settings: KeyedSettings) -> FastAPI:
                 keys=copies,
             )
 
+            erasures = Erasures("router", database=consumer, broker=broker, on_commit=relay.wake)
             withdrawn = Withdrawn(consumer, lambda: directory.current, on_commit=relay.wake)
 
             usable = asyncio.Event()
@@ -76,6 +78,7 @@ def make_app(settings: KeyedSettings) -> FastAPI:
             async def read_contacts() -> None:
                 await directory.until_usable(WITHOUT_BOUNDARIES_S)
                 usable.set()
+                await erasures.known()
                 await contacts_reader.run()
 
             app.state.desk = Desk(writer, reader, directory, relay.wake)
@@ -83,9 +86,11 @@ def make_app(settings: KeyedSettings) -> FastAPI:
             health.add("directory", lambda: _lacks(directory, usable))
             health.add("age of the directory", lambda: _age(directory), required=False)
             health.add("reading contacts", contacts_reader.trouble, required=False)
+            health.add("erasures", erasures.trouble, required=False)
             health.add("keys", copies.trouble, required=False)
             background.start("keys reader", copies.run)
             background.start("directory copy", directory.run)
+            background.start("erasures reader", erasures.run)
             background.start("contacts reader", read_contacts)
             background.start("queues withdrawn", withdrawn.run, required=False)
             # At hand before somebody types one: a letter that is read when first asked for keeps a contact waiting.

@@ -14,7 +14,7 @@ from typing import Any
 
 from libs.events.envelope import MAX_EVENT_BYTES, SCHEMA_BASE
 from libs.events.schemas.make import spaced
-from libs.events.types import FACTS, Fact, contacts, directory, keys, recording, routing
+from libs.events.types import FACTS, Fact, contacts, directory, erasures, keys, recording, routing
 
 PAYLOAD_FORMAT = "application/schema+json;version=draft-2020-12"
 
@@ -31,16 +31,16 @@ class Traffic:
 
 TRAFFIC: Mapping[str, Traffic] = {
     "intake": Traffic(
-        "Takes contacts on every channel, and hears where they were routed.",
-        sends=(contacts.TOPIC, keys.TOPIC),
-        receives=(routing.TOPIC, keys.TOPIC),
-        readers=("intake",),
+        "Takes contacts on every channel, hears where they were routed and what they led to, and erases them.",
+        sends=(contacts.TOPIC, keys.TOPIC, erasures.TOPIC),
+        receives=(routing.TOPIC, recording.TOPIC, keys.TOPIC, erasures.TOPIC),
+        readers=("intake", "intake-erasures"),
     ),
     "router": Traffic(
         "Decides which force owns a contact and in which queue it waits, by its own copy of the directory.",
-        sends=(routing.TOPIC,),
-        receives=(contacts.TOPIC, keys.TOPIC, directory.TOPIC, directory.AREAS_TOPIC),
-        readers=("router",),
+        sends=(routing.TOPIC, erasures.TOPIC),
+        receives=(contacts.TOPIC, keys.TOPIC, directory.TOPIC, directory.AREAS_TOPIC, erasures.TOPIC),
+        readers=("router", "router-erasures"),
     ),
     "directory": Traffic(
         "Says what the alliance is: forces, sites, queues, lines and boundaries.",
@@ -48,7 +48,7 @@ TRAFFIC: Mapping[str, Traffic] = {
     ),
     "recording": Traffic(
         "Keeps what every contact came to, the incidents, and the audit of all of it.",
-        sends=(recording.TOPIC, keys.TOPIC),
+        sends=(recording.TOPIC, keys.TOPIC, erasures.TOPIC),
         receives=(
             contacts.TOPIC,
             keys.TOPIC,
@@ -56,8 +56,9 @@ TRAFFIC: Mapping[str, Traffic] = {
             directory.TOPIC,
             directory.AREAS_TOPIC,
             recording.TOPIC,
+            erasures.TOPIC,
         ),
-        readers=("recording", "audit", "incidents"),
+        readers=("recording", "audit", "incidents", "recording-erasures"),
     ),
 }
 
@@ -67,6 +68,7 @@ KEYS: Mapping[str, str] = {
     directory.TOPIC: "The entity, as `force/bedfordshire` or `queue/alliance-default`; the latest of a key holds.",
     directory.AREAS_TOPIC: "`area/` and the SHA-256 of the piece's content.",
     recording.TOPIC: "The incident's id; the contact's for its disposition. Both are UUIDv7.",
+    erasures.TOPIC: "`erasure/` and the contact's id.",
 }
 
 _TEXT = {"type": "string"}
@@ -126,7 +128,7 @@ def document_of(service: str) -> dict[str, Any]:
                 operations[action + "Keys"] = _operation(action, "keys", ["StreamKey"])
                 messages["StreamKey"] = _STREAM_KEY
                 continue
-            name, facts = _name(topic), facts_on(topic)
+            name, facts = _name(topic), [fact for fact in facts_on(topic) if action == "receive" or says(service, fact)]
             channels[name] = _channel(topic, facts)
             operations[action + name.capitalize()] = _operation(action, name, [fact.__name__ for fact in facts])
             messages.update((fact.__name__, _message(fact)) for fact in facts)
@@ -169,6 +171,11 @@ def all_documents() -> dict[str, dict[str, Any]]:
 
 def facts_on(topic: str) -> list[type[Fact]]:
     return [fact for fact in FACTS if topic == fact.TOPIC]
+
+
+def says(service: str, fact: type[Fact]) -> bool:
+    """Whether a service that sends on the fact's topic states this one: everybody confirms, intake alone erases."""
+    return fact is not erasures.SubjectErased or service == "intake"
 
 
 def _name(topic: str) -> str:
