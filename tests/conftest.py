@@ -23,10 +23,13 @@ from deploy.local.postgres import Postgres
 from deploy.local.process import free_port
 from deploy.local.topics import create_topics, recreate_topics
 from libs.events.log.broker import Broker
+from libs.events.log.keyring import new_master
 
 FORCES = ("bedfordshire", "cambridgeshire", "hertfordshire")
 """Whose topics a test finds."""
 PASSWORD = "only-for-tests"
+MASTERS = new_master().line()
+"""The master keys of every service that this process starts."""
 
 
 def kafka_settings(broker: Broker, service: str) -> dict[str, str]:

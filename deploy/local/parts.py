@@ -19,9 +19,10 @@ from deploy.local.kafka import Kafka
 from deploy.local.layout import ROOT, Layout
 from deploy.local.postgres import Postgres
 from deploy.local.process import Child, spawn
-from deploy.local.secret_files import keep_secret, password_file, secret
+from deploy.local.secret_files import keep_secret, password_file, secret, secret_file
 from deploy.local.supervisor import Part
 from libs.events.log.broker import Broker
+from libs.events.log.keyring import new_master
 
 SERVICE_STOP_LIMIT_S = 12.0
 """A service goes by itself within ten seconds (libs.service.run)."""
@@ -50,6 +51,11 @@ def kafka_password(layout: Layout) -> Callable[[str], str]:
 
 def kafka_password_file(layout: Layout, principal: str) -> Path:
     return password_file(layout.secrets, f"kafka-{principal}.password")
+
+
+def masters_file(layout: Layout) -> Path:
+    """The master keys, of all services."""
+    return secret_file(layout.secrets, "master.keys", lambda: new_master().line())
 
 
 def postgres_part(server: Postgres) -> Part:
@@ -91,7 +97,7 @@ def service_part(layout: Layout, service: str, environment: dict[str, str]) -> P
 def service_environment(layout: Layout, logins: Logins, broker: Broker) -> dict[str, str]:
     """A service's settings. Its passwords stand in files, not in its environment. `broker` is the operator's: the
     service comes by a name of its own there, where that Kafka asks for names."""
-    steered = {"DATABASE_URL", "MIGRATION_DATABASE_URL", "HOST", "SOURCE", "OIDC_AUDIENCE"}
+    steered = {"DATABASE_URL", "MIGRATION_DATABASE_URL", "MASTER_KEYS", "HOST", "SOURCE", "OIDC_AUDIENCE"}
     if broker.username is not None:  # the operator's are nobody else's
         steered |= {"KAFKA_PASSWORD", "KAFKA_USERNAME", "KAFKA_CERTIFICATE_FILE", "KAFKA_KEY_FILE"}
     environment = {name: value for name, value in os.environ.items() if name not in steered}
@@ -103,6 +109,7 @@ def service_environment(layout: Layout, logins: Logins, broker: Broker) -> dict[
         "PORT": str(layout.port(logins.service)),
         "SOURCE": f"/{logins.service}",
         "DATABASE_URL_FILE": str(_address_file(layout.secrets, logins)),
+        "MASTER_KEYS_FILE": str(masters_file(layout)),
         "KAFKA_BOOTSTRAP_SERVERS": broker.servers,
         "OIDC_ISSUER": layout.issuer_url,
     }

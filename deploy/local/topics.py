@@ -27,6 +27,8 @@ DAY_MS = 24 * 60 * 60 * 1000
 HOUR_MS = DAY_MS // 24
 
 SERVICES = ("intake", "router", "directory", "recording")
+KEEPING = ("intake", "router", "recording")
+"""The services that keep anything of a contact."""
 
 READERS = {
     "intake": "intake",
@@ -34,6 +36,9 @@ READERS = {
     "recording": "recording",
     "audit": "recording",
     "incidents": "recording",
+    "intake-erasures": "intake",
+    "router-erasures": "router",
+    "recording-erasures": "recording",
 }
 """The shared readers, which park what they cannot process, and whose they are. A read model's generations are one."""
 
@@ -72,9 +77,15 @@ TOPICS = (
     Topic("hueandcry.routing", written_by=("router",), read_by=("intake", "recording")),
     Topic("hueandcry.directory", written_by=("directory",), read_by=("router", "recording"), partitions=1),
     Topic("hueandcry.areas", written_by=("directory",), read_by=("router", "recording"), partitions=1),
-    Topic("hueandcry.recording", written_by=("recording",), read_by=("recording",)),
+    Topic("hueandcry.recording", written_by=("recording",), read_by=("recording", "intake")),
+    Topic("hueandcry.erasures", written_by=KEEPING, read_by=KEEPING, partitions=1),
     Topic("hueandcry.access", written_by=SERVICES),
-    Topic("hueandcry.keys", written_by=SERVICES, read_by=SERVICES, cleanup="compact"),
+    Topic(
+        "hueandcry.keys",
+        written_by=("intake", "recording"),
+        read_by=("intake", "router", "recording"),
+        cleanup="compact",
+    ),
     *(Topic(f"hueandcry.deadletter.{reader}", written_by=(service,)) for reader, service in READERS.items()),
 )
 

@@ -4,6 +4,9 @@ On Kafka it is a CloudEvents 1.0 message in binary content mode (CloudEvents Kaf
 context attributes are `ce_` headers, the value is the fact's JSON. Extensions: `streamversion`, `causationid`, `force`,
 and the W3C `traceparent`. The headers are written by hand (a quarter of a microsecond); the CloudEvents SDK is the
 oracle in the tests.
+
+Invariant: in `data`, which is kept and carried, a fact's `personal` is sealed (cipher.py); readable it stands beside
+it, in memory, for who had the key.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from uuid import UUID
 import msgspec
 from uuid_utils.compat import uuid7
 
+from libs.events import cipher
 from libs.events.types import BY_TYPE, Fact
 
 SCHEMA_BASE = "https://hueandcry.uk/schemas/"
@@ -27,6 +31,9 @@ HEADERS_BYTES = 1024
 
 _TEXTS = ("ce_type", "ce_source", "ce_subject", "ce_force", "traceparent")
 _encoder = msgspec.json.Encoder()
+_SEALED = b'"personal":"'
+"""How a sealed member begins. In a JSON string its quotes would be escaped, so it begins nothing else."""
+_READABLE = b'"personal":{'
 
 
 class UnknownType(Exception):
@@ -58,6 +65,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     force: str | None = None
     causation_id: UUID | None = None
     traceparent: str | None = None
+    personal: bytes | None = None
+    """What is sealed in `data`, as JSON, where the key was at hand: never kept, never sent."""
 
     @classmethod
     def of(
@@ -71,8 +80,20 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
         caused_by: UUID | None = None,
         traceparent: str | None = None,
         time: datetime | None = None,
+        key: bytes | None = None,
     ) -> Event:
-        """Wrap a fact that just happened."""
+        """Wrap a fact that just happened, what identifies a person sealed with `key`, the stream's.
+
+        Without one it stays readable, and no log takes it (`store.check`). Raises Erased where the key is destroyed
+        (empty) and there is something to seal.
+        """
+        personal: bytes | None = None
+        if key is not None and (plain := getattr(fact, "personal", None)) is not None:
+            if not key:
+                raise cipher.Erased
+            personal = _encoder.encode(plain)
+            sealed = cipher.seal(key, personal, cipher.place_of(source, subject, version, fact.TYPE))
+            fact = msgspec.structs.replace(fact, personal=sealed)
         return cls(
             id=uuid7(),
             type=fact.TYPE,
@@ -84,18 +105,49 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
             force=force,
             causation_id=caused_by,
             traceparent=traceparent,
+            personal=personal,
         )
 
     @property
+    def is_sealed(self) -> bool:
+        return _SEALED in self.data
+
+    @property
+    def is_readable(self) -> bool:
+        """It says who somebody is to anybody who has the data."""
+        return _READABLE in self.data
+
+    def opened(self, key: bytes) -> Event:
+        """With what was sealed in it; without, where nothing was or the key is destroyed (empty). Raises Unopened."""
+        span = _sealed_span(self.data) if key else None
+        if span is None:
+            return self
+        place = cipher.place_of(self.source, self.subject, self.version, self.type)
+        return msgspec.structs.replace(self, personal=cipher.unseal(key, self.data[slice(*span)], place))
+
+    @property
     def fact(self) -> Any:
-        """The fact, decoded. Unknown members are tolerated.
+        """The fact, decoded; `personal` is None where it is sealed and was not opened. Unknown members are tolerated.
 
         Raises UnknownType for a type this copy does not know, Malformed for data that is not the type's.
         """
+        data = self.data
+        if span := _sealed_span(data):
+            data = data[: span[0] - 1] + (self.personal or b"null") + data[span[1] + 1 :]
         try:
-            return _decoder(self.type).decode(self.data)
+            return _decoder(self.type).decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Malformed(f"{self.type} {self.id}: {error}") from None
+
+
+def _sealed_span(data: bytes) -> tuple[int, int] | None:
+    """From where to where the sealed text stands, between its quotes; it holds nothing that would be escaped."""
+    before = data.find(_SEALED)
+    if before < 0:
+        return None
+    begin = before + len(_SEALED)
+    end = data.find(b'"', begin)
+    return None if end < 0 else (begin, end)
 
 
 def events_of(
@@ -108,8 +160,9 @@ def events_of(
     caused_by: UUID | None = None,
     traceparent: str | None = None,
     time: datetime | None = None,
+    key: bytes | None = None,
 ) -> list[Event]:
-    """Wrap facts that happened together: versions `after + 1`, `after + 2`, …, one time for all."""
+    """Wrap facts that happened together: versions `after + 1`, `after + 2`, …, one time for all; the rest as of one."""
     time = time or datetime.now(UTC)
     return [
         Event.of(
@@ -121,6 +174,7 @@ def events_of(
             caused_by=caused_by,
             traceparent=traceparent,
             time=time,
+            key=key,
         )
         for version, fact in enumerate(facts, after + 1)
     ]

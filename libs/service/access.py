@@ -70,6 +70,7 @@ def only(scope: Scope, *roles: str) -> dict[str, Scope]:
 
 _ALL = sorted(ROLES)
 _CHANGES = only(Scope.BROUGHT, "gateway") | only(Scope.CONTACT, "handler", "supervisor")
+_PROTECTS = only(Scope.PROTECTED, "data-protection", "registrar")
 
 ACCESS: dict[str, Rule] = {
     # intake
@@ -80,6 +81,14 @@ ACCESS: dict[str, Rule] = {
     "add_message": Rule(_CHANGES, spares_emergencies=True),
     "end_contact": Rule(_CHANGES, spares_emergencies=True),
     "show_contact": Rule(_CHANGES | only(Scope.CONTACT, "recorder", "registrar")),
+    "erase_contact": Rule(only(Scope.PROTECTED, "data-protection")),
+    "show_erasure": Rule(only(Scope.PROTECTED, "data-protection", "registrar", "auditor")),
+    "place_hold": Rule(_PROTECTS),
+    "lift_hold": Rule(_PROTECTS),
+    "place_duty": Rule(_PROTECTS),
+    "lift_duty": Rule(_PROTECTS),
+    "rectify_contact": Rule(_PROTECTS),
+    "list_rectifications": Rule(only(Scope.PROTECTED, "auditor")),
     # router
     "list_queues": Rule(only(Scope.QUEUE, "handler", "recorder", "supervisor", "administrator")),
     "show_queue": Rule(only(Scope.QUEUE, "handler", "recorder", "supervisor")),
@@ -101,6 +110,8 @@ ACCESS: dict[str, Rule] = {
     "list_owing_contacts": Rule(only(Scope.RECORDED, "handler", "supervisor", "recorder", "registrar", "auditor")),
     "list_incidents": Rule(only(Scope.INCIDENT, "handler", "supervisor", "recorder", "registrar", "auditor")),
     "show_incident": Rule(only(Scope.INCIDENT, "handler", "supervisor", "recorder", "registrar")),
+    "record_crime": Rule(only(Scope.CRIMED, "recorder", "registrar")),
+    "cancel_crime": Rule(only(Scope.CRIMED, "registrar")),
     "show_audit": Rule(only(Scope.RECORDED, "supervisor", "auditor")),
     # every service (libs.service.parked)
     "list_parked": Rule(only(Scope.PARKED, "administrator")),

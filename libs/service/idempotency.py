@@ -2,8 +2,9 @@
 
 A key belongs to the token's subject and the operation. It is kept for ever, as a claim in the very append that the
 request led to, so that key and effect are on disk together or not at all. Under it stands a fingerprint of the
-request, an HMAC-SHA-256 keyed by the contact, so that equal bodies leave equal traces nowhere, and the id of what was
-made, so that the second answer is the first one.
+request, an HMAC-SHA-256 under the contact's own key, so that nobody can try bodies against it who has not that key, nor
+anybody once the contact is erased; and the id of what was made, so that the second answer is the first one. Where the
+request says nothing of a person, and the service has no key of the contact, the contact's id stands for the key.
 
 Two requests at once with one key: one append wins, the other finds the claim taken and gives the winner's answer.
 """
@@ -20,9 +21,10 @@ import msgspec
 from fastapi import Header
 from starlette.requests import Request
 
+from libs.events import cipher
 from libs.events.log.store import Claim
 from libs.service.caller import Caller
-from libs.service.problem import BadRequest, Fault, IdempotencyMismatch
+from libs.service.problem import BadRequest, Conflicting, Fault, IdempotencyMismatch
 
 HEADER = "Idempotency-Key"
 MAX_LENGTH = 255
@@ -47,6 +49,7 @@ class Keyed(NamedTuple):
 
     claim_key: str
     canonical: bytes
+    """Whose request it is, and what it says."""
 
     @classmethod
     def of(cls, header: str, *, subject: str, operation: str, body: bytes, target: str = "") -> Keyed:
@@ -56,23 +59,30 @@ class Keyed(NamedTuple):
         Raises BadRequest for a header that is no key.
         """
         scope = msgspec.json.encode((subject, operation, read_key(header)))
-        return cls(f"idempotency/{hashlib.sha256(scope).hexdigest()}", canonical(body, target))
+        return cls(
+            f"idempotency/{hashlib.sha256(scope).hexdigest()}", msgspec.json.encode(subject) + canonical(body, target)
+        )
 
-    def claim(self, contact: str, made: str) -> Claim:
-        """What the request's append takes: `made` is the id of what it brings about."""
-        return Claim(self.claim_key, self._digest(contact) + UUID(made).bytes)
+    def claim(self, contact: str, made: str, *, key: bytes | None = None) -> Claim:
+        """What the request's append takes: `made` is the id of what it brings about, `key` the contact's."""
+        return Claim(self.claim_key, self._digest(contact, key) + UUID(made).bytes)
 
-    def made(self, contact: str, fingerprint: bytes, *, of: str | None = None) -> str:
-        """The id of what the first request made.
+    def made(self, contact: str, fingerprint: bytes, *, of: str | None = None, key: bytes | None = None) -> str:
+        """The id of what the first request made; `key` as for the first.
 
-        Raises IdempotencyMismatch where that one was another request, or was about another contact than `of`.
+        Raises IdempotencyMismatch where that one was another request, or was about another contact than `of`;
+        Conflicting where nobody can tell any more, because the contact's key is destroyed (empty).
         """
-        if of not in (None, contact) or not hmac.compare_digest(self._digest(contact), fingerprint[:_DIGEST]):
+        if of not in (None, contact):
+            raise IdempotencyMismatch
+        if key is not None and not key:
+            raise Conflicting("The contact of this Idempotency-Key has been erased: take a new key for a new request.")
+        if not hmac.compare_digest(self._digest(contact, key), fingerprint[:_DIGEST]):
             raise IdempotencyMismatch
         return str(UUID(bytes=fingerprint[_DIGEST:]))
 
-    def _digest(self, contact: str) -> bytes:
-        return hmac.digest(contact.encode(), self.canonical, "sha256")
+    def _digest(self, contact: str, key: bytes | None) -> bytes:
+        return cipher.fingerprint(contact.encode() if key is None else key, self.canonical)
 
 
 async def keyed(

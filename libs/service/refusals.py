@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from libs.events.cipher import Erased
 from libs.events.log import errors as log
 from libs.service import problem
 from libs.service.problem import Fault, Problem
@@ -41,6 +42,7 @@ def install(app: FastAPI) -> None:
     _on(app, log.Unavailable, lambda _: problem.Unavailable("What this needs cannot be reached now; nothing is lost."))
     _on(app, log.Conflict, lambda _: problem.Conflicting("Somebody changed this at the same moment: read it again."))
     _on(app, log.ClaimTaken, lambda _: problem.Conflicting("This key or reference is taken."))
+    _on(app, Erased, lambda _: problem.Conflicting("This has been erased: nothing about a person can be added to it."))
     _on(app, log.EventTooLarge, lambda _: problem.TooLarge("What would be stored of this is over 512 KiB."))
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)

@@ -21,7 +21,15 @@ TABLES: Mapping[str, Rights] = {
     # libs/events/log/schema.sql
     "event": {**_READ, RELAY: "SELECT"},
     "claim": _READ,
-    "stream": {},  # append()'s own
+    # Its versions are append()'s own; who reads events needs the key.
+    "stream": {
+        WRITER: "SELECT (subject, key)",
+        READER: "SELECT (subject, key)",
+        CONSUMER: "SELECT (subject, key, resend), UPDATE (resend)",
+        RELAY: "SELECT, UPDATE (resend)",
+    },
+    "erased": _READ,
+    "key_copy": {CONSUMER: _CHANGE},
     "relay": {RELAY: "SELECT, UPDATE"},
     "checkpoint": {CONSUMER: "SELECT, INSERT, UPDATE"},
     "reader_stream": {CONSUMER: "SELECT, INSERT, UPDATE"},
@@ -33,6 +41,9 @@ TABLES: Mapping[str, Rights] = {
     "contact_access": _READ,
     # services/intake/schema.sql
     "decision": {READER: "SELECT", CONSUMER: "SELECT, INSERT, UPDATE"},
+    "contact_incident": {**_READ, CONSUMER: "SELECT, INSERT"},
+    "incident_crime": {**_READ, CONSUMER: "SELECT, INSERT, DELETE"},
+    "erasure_confirmed": {**_READ, CONSUMER: "SELECT, INSERT"},
     # services/router/schema.sql
     "contact_intake": {WRITER: "SELECT, UPDATE", CONSUMER: "SELECT, INSERT, UPDATE"},
     "queue_entry": {WRITER: _CHANGE, READER: "SELECT", CONSUMER: _CHANGE},
@@ -49,6 +60,10 @@ TABLES: Mapping[str, Rights] = {
 FUNCTIONS: Mapping[str, tuple[Part, ...]] = {
     "append": (WRITER, CONSUMER),
     "keep_access": (WRITER, CONSUMER),
+    "stream_key": (WRITER, READER, CONSUMER),
+    "copied_keys": (CONSUMER,),
+    "keep_keys": (CONSUMER,),
+    "refuse_key": (WRITER, CONSUMER),
     # What reads under a caller's scope runs with its caller's own rights.
     "scope_forces": (WRITER, READER, CONSUMER),
     "scope_holder": (WRITER, READER, CONSUMER),
@@ -56,6 +71,7 @@ FUNCTIONS: Mapping[str, tuple[Part, ...]] = {
     "stream_in_scope": (READER,),
     "contact_in_scope": (READER,),
     "decision_in_scope": (READER,),
+    "erasure_in_scope": (WRITER, READER),
     "queues_in_scope": (READER,),
     "queue_in_scope": (READER,),
     "queue_page_in_scope": (READER,),

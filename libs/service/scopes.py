@@ -110,6 +110,14 @@ class Scope(Enum):
         "incidents that a force of theirs owns, or whose contacts one did; with the claim `alliance` also nobody's.",
         frozenset({Tie.OWNED, Tie.ALLIANCE}),
     )
+    PROTECTED = (
+        "contacts that a force of theirs owns; with the claim `alliance` also those that are " + _ALLIANCES,
+        frozenset({Tie.OWNED, Tie.ALLIANCE}),
+    )
+    CRIMED = (
+        "incidents that a force of theirs owns; with the claim `alliance` also nobody's.",
+        frozenset({Tie.OWNED, Tie.ALLIANCE}),
+    )
 
     def admits(self, caller: Caller, thing: Belongs) -> bool:
         return self.ties is None or any(thing.has(tie, caller) for tie in self.ties)

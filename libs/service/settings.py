@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from libs.events.log.broker import LOOPBACK as LOOPBACK
 from libs.events.log.broker import Broker
+from libs.events.log.keyring import Keyring, read_masters
 
 MAX_FILE_BYTES = 64 * 1024
 
@@ -113,6 +114,11 @@ class Settings(KafkaSettings):
     """How long a request may take until its answer begins."""
     max_body_bytes: int = Field(default=256 * 1024, ge=1024, le=64 * 1024 * 1024)
 
+    backup_retention_days: float = Field(default=35.0, ge=0, le=3650)
+    """When the last backup of a day is removed: an erasure says by when nothing is left."""
+    master_turnover_days: float = Field(default=30.0, gt=0, le=365)
+    """How often the master keys are turned over, and the old ones destroyed."""
+
     connections_per_peer: int = Field(default=1000, ge=1)
     """Of one address. Behind a load balancer all have its own."""
     client_rate_per_s: float = Field(default=1000.0, gt=0)
@@ -139,6 +145,24 @@ class Settings(KafkaSettings):
         """The database's address, read anew from its file where it stands in one: its password may change meanwhile."""
         path = os.environ.get("DATABASE_URL_FILE")
         return (lambda: Path(path).read_text("utf-8").strip()) if path else (lambda: self.database_url)
+
+
+class KeyedSettings(Settings):
+    """Of a service that seals or opens what identifies a person."""
+
+    master_keys: str = Field(min_length=1, repr=False)
+    """The master keys that wrap the keys of streams, a line each, the last one current (libs/events/log/keyring.py):
+    the same for all services. Best in a file, which is read again when it changes."""
+
+    @field_validator("master_keys")
+    @classmethod
+    def _are_masters(cls, value: str) -> str:
+        read_masters(value)
+        return value
+
+    def keyring(self) -> Keyring:
+        path = os.environ.get("MASTER_KEYS_FILE")
+        return Keyring(self.source, lambda: Path(path).read_text("utf-8") if path else self.master_keys)
 
 
 class UnusableFile(Exception):

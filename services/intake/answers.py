@@ -141,6 +141,8 @@ class ContactView(Answer):
     ended: EndView | None
     locations: list[LocationView]
     messages: list[MessageView]
+    erased_at: datetime | None
+    """Since then nothing that identified a person can be shown to anybody."""
     person: PersonView | None
     routing: Routing
 
@@ -201,6 +203,7 @@ def view_of(contact: Contact, decision: Decision | None, *, personal: bool) -> C
             )
             for known in contact.messages
         ],
+        erased_at=contact.erasure.at if contact.erasure else None,
         person=person
         and PersonView(
             calling_number=person.calling_number,

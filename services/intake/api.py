@@ -32,7 +32,16 @@ from services.intake.answers import (
     routing_of,
     view_of,
 )
-from services.intake.contact import AddLocation, AddMessage, Contact, EndContact, EndReason, Refused, Sender
+from services.intake.contact import (
+    AddLocation,
+    AddMessage,
+    Contact,
+    EndContact,
+    EndReason,
+    Refused,
+    Sender,
+    decide,
+)
 from services.intake.desk import Desk
 from services.intake.json_route import JsonRoute
 from services.intake.models import LocationBody, Time
@@ -230,10 +239,10 @@ async def _change(
         return await _desk(request).change(
             caller,
             contact_id,
-            command,
+            lambda contact: decide(contact, command),
             made=made,
             keyed=key,
-            found=lambda contact: refuse_unless(contact.emergency or _is_urgent(command), request.scope),
+            found=lambda contact, _: refuse_unless(contact.emergency or _is_urgent(command), request.scope),
         )
     except Refused as refused:
         raise Conflicting(str(refused)) from None

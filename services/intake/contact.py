@@ -7,6 +7,8 @@ Pure: `decide(contact, command) -> facts`, `evolve(contact, event) -> contact`. 
   * An ended conversation takes no more messages: what is written to it now would be read by nobody. Its sender hears
     so and opens a new contact.
   * An end that is told twice is one end.
+  * What a contact was is one thing, what may become of its personal data another: holds, duties, erasure and
+    correction are decided in `protection.py`. An erased contact takes nothing that identifies anybody.
 """
 
 from __future__ import annotations
@@ -21,12 +23,21 @@ from libs.events.envelope import Event, UnknownType
 from libs.events.types import Fact
 from libs.events.types.contacts import (
     ContactEnded,
+    ContactErased,
     ContactLocated,
     ContactMessageAdded,
     ContactReceived,
+    ContactRectified,
+    LegalHoldLifted,
+    LegalHoldPlaced,
     LocatedPersonal,
     Location,
     MessagePersonal,
+    ReceivedPersonal,
+    RectifiedMember,
+    RectifiedPersonal,
+    RetentionDutyLifted,
+    RetentionDutyPlaced,
 )
 from libs.events.types.shapes import Shape
 
@@ -70,6 +81,10 @@ class TooManyMessages(Refused):
     """The contact holds 2,000 messages and takes no more: open a new one."""
 
 
+class NothingMayBeAdded(Refused):
+    """The contact has been erased: nothing that identifies a person can be added to it."""
+
+
 class KnownLocation(msgspec.Struct, frozen=True):
     location: Location
     shape: Shape | None
@@ -80,6 +95,28 @@ class KnownLocation(msgspec.Struct, frozen=True):
 class KnownMessage(msgspec.Struct, frozen=True):
     message: ContactMessageAdded
     known_at: datetime
+
+
+class Hold(msgspec.Struct, frozen=True):
+    placed: LegalHoldPlaced
+    since: datetime
+
+
+class Duty(msgspec.Struct, frozen=True):
+    placed: RetentionDutyPlaced
+    since: datetime
+
+
+class Correction(msgspec.Struct, frozen=True):
+    rectified: ContactRectified
+    at: datetime
+    before: RectifiedPersonal | None
+    """What stood until then: for auditors. None where it is gone."""
+
+
+class Erasure(msgspec.Struct, frozen=True):
+    erased: ContactErased
+    at: datetime
 
 
 class Contact(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +130,12 @@ class Contact(msgspec.Struct, frozen=True, kw_only=True):
     """In the order in which they became known."""
     messages: tuple[KnownMessage, ...] = ()
     ended: ContactEnded | None = None
+    holds: tuple[Hold, ...] = ()
+    """Those that were placed and not lifted."""
+    duties: tuple[Duty, ...] = ()
+    """Those that were placed and not lifted; whether one is over depends on the day."""
+    corrections: tuple[Correction, ...] = ()
+    erasure: Erasure | None = None
 
 
 class ReceiveContact(msgspec.Struct, frozen=True):
@@ -137,12 +180,16 @@ def decide(contact: Contact | None, command: Command) -> tuple[Fact, ...]:
 
 
 def _located(contact: Contact, command: AddLocation) -> tuple[Fact, ...]:
+    if contact.erasure is not None:
+        raise NothingMayBeAdded
     if len(contact.locations) >= MAX_LOCATIONS:
         raise TooManyLocations
     return (ContactLocated(location=command.location, personal=LocatedPersonal(shape=command.shape)),)
 
 
 def _written(contact: Contact, command: AddMessage) -> tuple[Fact, ...]:
+    if contact.erasure is not None:
+        raise NothingMayBeAdded
     if contact.ended is not None:
         raise ConversationIsOver
     if len(contact.messages) >= MAX_MESSAGES:
@@ -193,7 +240,81 @@ def evolve(contact: Contact | None, event: Event) -> Contact | None:
             change["emergency"] = contact.emergency or fact.emergency
         case ContactEnded():
             change["ended"] = fact
+        case LegalHoldPlaced():
+            change["holds"] = (*contact.holds, Hold(fact, event.time))
+        case LegalHoldLifted():
+            change["holds"] = tuple(hold for hold in contact.holds if hold.placed.hold != fact.hold)
+        case RetentionDutyPlaced():
+            change["duties"] = (*contact.duties, Duty(fact, event.time))
+        case RetentionDutyLifted():
+            change["duties"] = tuple(duty for duty in contact.duties if duty.placed.duty != fact.duty)
+        case ContactRectified():
+            change |= _rectified(contact, fact, event.time)
+        case ContactErased():
+            change |= _erased(contact) | {"erasure": Erasure(fact, event.time)}
     return msgspec.structs.replace(contact, **change)
+
+
+TEXTS: dict[RectifiedMember, str] = {
+    "calling-number": "calling_number",
+    "contact-number": "contact_number",
+    "name": "name",
+    "email": "email",
+    "handle": "handle",
+    "safe-contact": "safe_contact",
+    "words": "words",
+}
+"""The members that a correction may name besides messages and locations, by the field that holds each."""
+
+
+def _rectified(contact: Contact, fact: ContactRectified, at: datetime) -> dict[str, object]:
+    """What a correction changes: the right value stands where the wrong one stood, which is kept with the correction.
+    Where either cannot be read any more, nothing stands there."""
+    right = fact.personal or RectifiedPersonal()
+    change: dict[str, object] = {}
+    if fact.member == "location" and fact.location is not None:
+        named = fact.location.id
+        was = next((known.shape for known in contact.locations if known.location.id == named), None)
+        before = RectifiedPersonal(shape=was)
+        change["locations"] = tuple(
+            msgspec.structs.replace(known, shape=right.shape) if known.location.id == named else known
+            for known in contact.locations
+        )
+    elif fact.member == "message":
+        said = next((known for known in contact.messages if known.message.message_id == fact.message), None)
+        written = said.message.personal if said else None
+        before = RectifiedPersonal(text=written.text if written else None)
+        personal = MessagePersonal(text=right.text) if right.text is not None else None
+        change["messages"] = tuple(
+            KnownMessage(msgspec.structs.replace(known.message, personal=personal), known.known_at)
+            if known is said
+            else known
+            for known in contact.messages
+        )
+    else:
+        person = contact.received.personal or ReceivedPersonal()
+        field = TEXTS[fact.member]
+        before = RectifiedPersonal(text=getattr(person, field))
+        person = msgspec.structs.replace(person, **{field: right.text})
+        change["received"] = msgspec.structs.replace(contact.received, personal=person)
+    change["corrections"] = (*contact.corrections, Correction(fact, at, before))
+    return change
+
+
+def _erased(contact: Contact) -> dict[str, object]:
+    """Whoever still held the key would be told no more than the others."""
+    return {
+        "received": msgspec.structs.replace(contact.received, personal=None),
+        "locations": tuple(msgspec.structs.replace(known, shape=None) for known in contact.locations),
+        "messages": tuple(
+            KnownMessage(msgspec.structs.replace(known.message, personal=None), known.known_at)
+            for known in contact.messages
+        ),
+        "corrections": tuple(
+            Correction(msgspec.structs.replace(one.rectified, personal=None), one.at, None)
+            for one in contact.corrections
+        ),
+    }
 
 
 def contact_of(events: Iterable[Event], contact: Contact | None = None) -> Contact | None:

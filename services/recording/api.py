@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 from uuid import UUID
 
@@ -10,15 +12,16 @@ from fastapi import APIRouter, Depends, Path, Query
 from starlette.requests import Request
 
 from libs.events.log.scope import Scope
-from libs.events.log.store import load
+from libs.events.log.store import load_keyed
+from libs.events.types import Fact
 from libs.service import cursors
-from libs.service.access import allow
+from libs.service.access import Belongs, allow, may_know
 from libs.service.bodies import Slug
 from libs.service.caller import Caller
 from libs.service.cursors import CursorQuery
 from libs.service.idempotency import IdempotencyKey, keyed
-from libs.service.problem import NotFound, responses
-from services.recording import contact_table
+from libs.service.problem import Conflicting, NotFound, responses
+from services.recording import contact_table, crimes
 from services.recording.audit import history_of
 from services.recording.contact_table import START, After
 from services.recording.desk import Desk
@@ -29,6 +32,8 @@ from services.recording.models import (
     MAX_PAGE,
     AuditEntryView,
     AuditView,
+    CrimeBody,
+    CrimesAnswer,
     DispositionAnswer,
     DispositionBody,
     IncidentAnswer,
@@ -130,12 +135,61 @@ async def show_incident(
     caller: Annotated[Caller, Depends(allow("show_incident"))],
 ) -> IncidentView:
     """Show an incident as it stands this moment."""
-    database = _desk(request).database
-    events = await load(database, str(incident_id), Scope(caller.visible))
+    desk = _desk(request)
+    stream = await load_keyed(desk.database, str(incident_id), Scope(caller.visible))
+    events = desk.keyring.opened(*stream)
     incident = incident_of(event.fact for event in events)
     if incident is None:
         raise NotFound
     return _view(incident_id, incident, events[0].time)
+
+
+@router.post("/incidents/{incident_id}/crime", tags=["incidents"], responses=responses(404, 409, 422))
+async def record_crime(
+    request: Request,
+    incident_id: Annotated[UUID, Path(description="The incident's id.")],
+    body: CrimeBody,
+    caller: Annotated[Caller, Depends(allow("record_crime"))],
+) -> CrimesAnswer:
+    """Say that an incident became a crime, under the reference of the force's records system. Again, it is the same.
+
+    While it stands, no contact that led to the incident is erased.
+    """
+    decided = partial(crimes.crime, reference=body.reference, by=caller.subject)
+    return await _crimes(request, incident_id, caller, "record_crime", decided)
+
+
+@router.post("/incidents/{incident_id}/crime/cancel", tags=["incidents"], responses=responses(404, 409, 422))
+async def cancel_crime(
+    request: Request,
+    incident_id: Annotated[UUID, Path(description="The incident's id.")],
+    body: CrimeBody,
+    caller: Annotated[Caller, Depends(allow("cancel_crime"))],
+) -> CrimesAnswer:
+    """The registrar's last word: no crime."""
+    decided = partial(crimes.cancel, reference=body.reference, by=caller.subject)
+    return await _crimes(request, incident_id, caller, "cancel_crime", decided)
+
+
+async def _crimes(
+    request: Request,
+    incident_id: UUID,
+    caller: Caller,
+    operation: str,
+    decided: Callable[[Incident], list[Fact]],
+) -> CrimesAnswer:
+    try:
+        incident = await _desk(request).change_incident(
+            incident_id,
+            caller,
+            decided,
+            lambda incident: may_know(operation, caller, Belongs.to(incident.opened.owning_force)),
+        )
+    except crimes.IncidentUnknown:
+        raise NotFound from None
+    except (crimes.NoSuchCrime, crimes.TooManyCrimes) as refused:
+        raise Conflicting(str(type(refused).__doc__)) from None
+    return CrimesAnswer(incident=incident_id, crimes=list(incident.crimes), version=incident.version)
 
 
 @router.get("/audit", tags=["audit"], responses=responses(404, 422))
@@ -191,6 +245,7 @@ def _view(id_: UUID, incident: Incident, opened_at: datetime) -> IncidentView:
         contacts=list(incident.contacts),
         summary=opened.personal.summary if opened.personal is not None else None,
         place=opened.personal.place if opened.personal is not None else None,
+        crimes=list(incident.crimes),
         version=incident.version,
     )
 

@@ -17,6 +17,8 @@ from pydantic import Field
 from libs.alliance.copy import AllianceCopy
 from libs.events.envelope import Event
 from libs.events.log.consumer import SharedReader
+from libs.events.log.erasures import Erasures
+from libs.events.log.key_copies import KeyCopies
 from libs.events.log.projection import Projector
 from libs.events.types import Fact, contacts, routing
 from libs.events.types.contacts import ContactEnded, ContactReceived
@@ -31,7 +33,7 @@ from libs.events.types.routing import (
 from libs.service import parked
 from libs.service.publishing import publishing
 from libs.service.run import Health, service_app
-from libs.service.settings import Settings
+from libs.service.settings import KeyedSettings
 from services.recording import api, contact, owing
 from services.recording.desk import Desk
 from services.recording.disposition import Arrivals
@@ -61,12 +63,12 @@ with `POST /v1/contacts/{id}/disposition`. A contact that has no disposition yet
 """
 
 
-class RecordingSettings(Settings):
+class RecordingSettings(KeyedSettings):
     port: int = Field(default=8004, ge=0, le=65535)
     source: str = Field(default="/recording", pattern=r"^/[a-z0-9/-]{1,63}$")
 
 
-def make_app(settings: Settings) -> FastAPI:
+def make_app(settings: KeyedSettings) -> FastAPI:
     health = Health()
 
     @asynccontextmanager
@@ -75,6 +77,8 @@ def make_app(settings: Settings) -> FastAPI:
             broker = settings.broker
             alliance = AllianceCopy(name="recording", broker=broker)
             arrivals = Arrivals()
+            keyring = settings.keyring()
+            copies = KeyCopies(settings.database_address(), broker=broker, keyring=keyring, opens=[contacts.TOPIC])
 
             def committed() -> None:
                 relay.wake()
@@ -83,19 +87,30 @@ def make_app(settings: Settings) -> FastAPI:
             contacts_reader = SharedReader(
                 name=READER,
                 topics=(contacts.TOPIC, routing.TOPIC),
-                apply=make_apply(REACTIONS, settings.source),
+                apply=make_apply(REACTIONS, keyring, copies.opened_or_gone),
+                keys=copies,
                 database=consumer,
                 broker=broker,
                 on_commit=committed,
             )
+            erasures = Erasures("recording", database=consumer, broker=broker, on_commit=relay.wake)
+
+            async def read_contacts() -> None:
+                await erasures.known()
+                await contacts_reader.run()
+
             projector = Projector(PROJECTIONS, database=consumer, broker=broker)
-            app.state.desk = Desk(writer, reader, alliance, arrivals, on_commit=relay.wake)
+            app.state.desk = Desk(writer, reader, alliance, arrivals, keyring, on_commit=relay.wake)
 
             health.add("contacts", contacts_reader.trouble, required=False)
+            health.add("erasures", erasures.trouble, required=False)
             health.add("read models", projector.trouble, required=False)
             health.add("alliance", alliance.trouble, required=False)
+            health.add("keys", copies.trouble, required=False)
+            background.start("keys' reader", copies.run)
             background.start("alliance's copy", alliance.run)
-            background.start("contacts reader", contacts_reader.run)
+            background.start("erasures reader", erasures.run)
+            background.start("contacts reader", read_contacts)
             background.start("read models' readers", projector.run)
             background.start("count of owed dispositions", partial(owing.measure, consumer))
             yield

@@ -17,7 +17,7 @@ from libs.events.envelope import Event
 from libs.events.log.database import Connection, Database
 from libs.events.log.projection import Projection
 from libs.events.log.scope import Scope
-from libs.events.types import contacts, directory, recording, routing
+from libs.events.types import contacts, directory, erasures, recording, routing
 from services.recording.history import in_order
 
 MAX_ENTRIES = 10_000
@@ -37,7 +37,7 @@ CREATE TABLE audit_event (
     PRIMARY KEY (subject, source, version)    -- a contact's events, of all sources
 );
 
--- Which incidents a contact led to: their events belong to its history.
+-- Which incidents a contact led to, and the stream of its erasure: their events belong to its history.
 CREATE TABLE audit_link (
     contact  text NOT NULL,
     incident text NOT NULL,
@@ -117,16 +117,20 @@ async def enter(connection: Connection, events: Sequence[Event]) -> None:
             incident = members.get("incident")
             if isinstance(incident, str):
                 links.append((event.subject, incident))
+        if event.type in _OF_ERASURE and members is not None and isinstance(erased := members.get("erased"), str):
+            links.append((erased, event.subject))
     if rows:
         await connection.execute(_ADD_EVENTS, *[list(column) for column in zip(*rows, strict=True)])
     if links:
         await connection.execute(_ADD_LINKS, *[list(column) for column in zip(*links, strict=True)])
 
 
+_OF_ERASURE = {fact.TYPE for fact in erasures.FACTS}
+
 AUDIT = Projection(
     name="audit",
-    version=2,
-    topics=(contacts.TOPIC, routing.TOPIC, directory.TOPIC, recording.TOPIC),
+    version=3,
+    topics=(contacts.TOPIC, routing.TOPIC, directory.TOPIC, recording.TOPIC, erasures.TOPIC),
     schema_sql=_SCHEMA,
     tables=("audit_event", "audit_link"),
     apply=enter,

@@ -14,10 +14,12 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
+from libs.events.envelope import Event
 from libs.events.log import scope
 from libs.events.log.database import Connection, Database
 from libs.events.log.scope import ALLIANCE, Access, Scope
 from libs.events.log.store import Reader
+from libs.events.types.contacts import ContactReceived
 from libs.service.cursors import Moment
 from services.recording.contact import Contact
 
@@ -55,9 +57,10 @@ FROM contact WHERE disposition IS NULL GROUP BY owning_force
 """  # index contact_owing
 
 _KEEP_REPORTS = """
-INSERT INTO report (contact, received) SELECT * FROM unnest($1::uuid[], $2::bytea[]) ON CONFLICT DO NOTHING
+INSERT INTO report (contact, source, received)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::bytea[]) ON CONFLICT DO NOTHING
 """
-_TAKE_REPORTS = "DELETE FROM report WHERE contact = ANY ($1::uuid[]) RETURNING contact, received"
+_TAKE_REPORTS = "DELETE FROM report WHERE contact = ANY ($1::uuid[]) RETURNING contact, source, received"
 
 
 class After(NamedTuple):
@@ -174,14 +177,32 @@ async def count_all_owing(database: Database) -> list[Owing]:
     return [Owing(*row) for row in await database.fetch(_COUNT_ALL_OWING)]
 
 
-async def keep_reports(connection: Connection, received: dict[UUID, bytes]) -> None:
-    """Keep the data of reports whose routing is not known yet."""
+async def keep_reports(connection: Connection, received: Mapping[UUID, Event]) -> None:
+    """Keep the data of reports whose routing is not known yet, as it was sealed."""
     if received:
-        await connection.execute(_KEEP_REPORTS, list(received), list(received.values()))
+        events = received.values()
+        await connection.execute(
+            _KEEP_REPORTS, list(received), [event.source for event in events], [event.data for event in events]
+        )
 
 
-async def take_reports(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, bytes]:
-    """The data kept of these reports; it is kept no longer."""
-    if not ids:
+async def take_reports(connection: Connection, contacts: Iterable[Contact]) -> dict[UUID, Event]:
+    """The received events of these contacts, of which reports were kept, as they were sealed; kept no longer."""
+    wanted = {contact.id: contact for contact in contacts}
+    if not wanted:
         return {}
-    return {row["contact"]: row["received"] for row in await connection.fetch(_TAKE_REPORTS, list(ids))}
+    rows = await connection.fetch(_TAKE_REPORTS, list(wanted))
+    return {row["contact"]: _received(wanted[row["contact"]], row["source"], row["received"]) for row in rows}
+
+
+def _received(contact: Contact, source: str, data: bytes) -> Event:
+    """A contact begins with it: it is version 1 of its stream."""
+    return Event(
+        id=contact.received or contact.id,
+        type=ContactReceived.TYPE,
+        source=source,
+        subject=str(contact.id),
+        version=1,
+        time=contact.received_at,
+        data=data,
+    )

@@ -11,14 +11,16 @@ import structlog
 from libs.alliance import Alliance
 from libs.alliance.copy import AllianceCopy
 from libs.events.log.database import Database
+from libs.events.log.keyring import Keyring
 from libs.events.log.scope import Scope
-from libs.events.types import shapes
+from libs.events.types import Fact, shapes
 from libs.places import Located
 from libs.service.access import Belongs, may_know
 from libs.service.caller import Caller
 from libs.service.context import current_traceparent
 from libs.service.idempotency import Keyed
 from libs.service.problem import Conflicting, Fault, Invalid, NotFound
+from services.recording import crimes
 from services.recording.contact import Contact
 from services.recording.disposition import (
     Arrivals,
@@ -32,6 +34,7 @@ from services.recording.incidents import (
     AlreadyDisposed,
     Command,
     DisposeContact,
+    Incident,
     IncidentUnknown,
     JoinIncident,
     OpenIncident,
@@ -62,11 +65,13 @@ class Desk:
         reader: Database,
         alliance: AllianceCopy,
         arrivals: Arrivals,
+        keyring: Keyring,
         *,
         on_commit: Callable[[], None],
     ) -> None:
         self._writer = writer
         self.database = reader
+        self.keyring = keyring
         self._on_commit = on_commit
         self._alliance = alliance
         self._arrivals = arrivals
@@ -86,6 +91,7 @@ class Desk:
             await await_contact(self.database, self._arrivals, contact_id, seen, caller.roles)
             outcome = await dispose(
                 self._writer,
+                self.keyring,
                 contact_id,
                 seen,
                 command_for,
@@ -106,6 +112,19 @@ class Desk:
         except Refused as refused:
             fault = Fault(str(refused), pointer=_POINTERS.get(type(refused)))
             raise Invalid(str(refused), faults=[fault]) from None
+
+    async def change_incident(
+        self,
+        id_: UUID,
+        caller: Caller,
+        decide: Callable[[Incident], list[Fact]],
+        admits: Callable[[Incident], bool],
+    ) -> Incident:
+        """Raises IncidentUnknown, what `decide` raises, Unavailable."""
+        seen = Scope(caller.visible)
+        incident = await crimes.change(self._writer, id_, seen, decide, admits, traceparent=current_traceparent())
+        self._on_commit()
+        return incident
 
 
 def check_force_is_known(alliance: Alliance | None, force: str | None) -> None:

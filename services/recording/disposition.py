@@ -1,7 +1,9 @@
 """Saying what a contact came to: the contact's stream, the incident's, and the contact's row, in one transaction.
 
 Invariant: what is answered stands on disk, and two who answer for one contact at once are answered alike or one of them
-is refused: the contact's row is locked, and both streams are appended at the versions that were decided on.
+is refused: the contact's row is locked, and both streams are appended at the versions that were decided on. What
+identifies a person is sealed in each stream with that stream's own key: an incident keeps its copy when the contact is
+erased.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from typing import NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -18,8 +21,9 @@ from libs.events.envelope import Event, events_of
 from libs.events.log import scope
 from libs.events.log.database import Connection, Database
 from libs.events.log.errors import ClaimTaken, Conflict
+from libs.events.log.keyring import Keyring, StreamKey
 from libs.events.log.scope import Scope
-from libs.events.log.store import Append, Claim, append, holder, load, load_many
+from libs.events.log.store import Append, Claim, append, holder, load_many_keyed
 from libs.events.types.recording import ContactDisposed, IncidentOpened
 from libs.service.idempotency import Keyed
 from services.recording import contact_table
@@ -51,6 +55,13 @@ class ContactUnknown(Exception):
 
 class StillWaits(Exception):
     """The contact waits in a queue, and nobody has claimed it."""
+
+
+class Keys(NamedTuple):
+    """Of the two streams that a disposition may be appended to."""
+
+    contact: StreamKey
+    incident: StreamKey
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +112,7 @@ async def await_contact(
 
 async def dispose(
     database: Database,
+    keyring: Keyring,
     id_: UUID,
     seen: Scope,
     command_for: MakeCommand,
@@ -117,7 +129,7 @@ async def dispose(
         try:
             async with database.transaction() as connection:
                 await scope.begin(connection, seen)
-                return await _dispose(connection, database.source, id_, command_for, sees_incident, keyed, traceparent)
+                return await _dispose(connection, keyring, id_, command_for, sees_incident, keyed, traceparent)
         except (Conflict, ClaimTaken, asyncpg.DeadlockDetectedError):
             if attempt == TRIES:
                 raise
@@ -126,7 +138,7 @@ async def dispose(
 
 async def _dispose(
     connection: Connection,
-    source: str,
+    keyring: Keyring,
     id_: UUID,
     command_for: MakeCommand,
     sees_incident: SeesIncident,
@@ -136,39 +148,54 @@ async def _dispose(
     contact = await contact_table.lock_known(connection, id_)
     if contact is None:
         raise ContactUnknown
-    if keyed is not None and (held := await holder(connection, keyed.claim_key)) is not None:
-        keyed.made(*held, of=str(id_))
+    held = None if keyed is None else await holder(connection, keyed.claim_key)
     command = command_for(contact)
     subject = str(id_)
     wanted = command.incident if isinstance(command, JoinIncident) else incident_id(subject)
-    streams = await load_many(connection, [subject, wanted])
-    standing = disposition_of(event.fact for event in streams[subject])
-    incident = incident_of(event.fact for event in streams[wanted])
+    streams = await load_many_keyed(connection, [subject, wanted], keyring.source)
+    keys = Keys(*(keyring.key_of(name, streams[name].key) for name in (subject, wanted)))
+    if keyed is not None and held is not None:
+        keyed.made(*held, of=subject, key=keys.contact.secret)
+    disposals = [event.opened(keys.contact.secret) for event in streams[subject].events]
+    standing = disposition_of(event.fact for event in disposals)
+    incident = incident_of(event.opened(keys.incident.secret).fact for event in streams[wanted].events)
     if isinstance(command, JoinIncident) and incident is not None and standing is None:
         forces = [incident.opened.owning_force, *await contact_table.forces_of_incident(connection, UUID(wanted))]
         if not sees_incident(forces):
             incident = None
     decision = decide(standing, incident, command)
     if standing is not None:
-        return await _what_stands(connection, streams[subject], standing)
+        return await _what_stands(connection, keyring, disposals, standing)
 
     now = datetime.now(UTC)
-    appends = appends_of(decision, contact, incident, source=source, time=now, keyed=keyed, traceparent=traceparent)
+    appends = appends_of(
+        decision,
+        contact,
+        incident,
+        source=keyring.source,
+        time=now,
+        keys=keys,
+        keyed=keyed,
+        traceparent=traceparent,
+    )
     (disposed,) = decision.on_contact
     after = after_disposal(contact, disposed, now)
     await contact_table.save(connection, [after])
     await contact_table.involve(connection, [after], incident_owners(appends))
-    await contact_table.take_reports(connection, [id_])
+    await contact_table.take_reports(connection, [contact])
     await append(connection, appends)
     for fact in decision.on_incident:
         incident = evolve(incident, fact)
     return Outcome(disposed=disposed, disposed_at=now, incident_id=decision.incident, incident=incident)
 
 
-async def _what_stands(connection: Connection, stream: list[Event], standing: ContactDisposed) -> Outcome:
+async def _what_stands(
+    connection: Connection, keyring: Keyring, stream: list[Event], standing: ContactDisposed
+) -> Outcome:
     incident = None
     if standing.incident is not None:
-        incident = incident_of(event.fact for event in await load(connection, standing.incident))
+        streams = await load_many_keyed(connection, [standing.incident], keyring.source)
+        incident = incident_of(event.fact for event in keyring.opened(*streams[standing.incident]))
     return Outcome(disposed=standing, disposed_at=stream[0].time, incident_id=standing.incident, incident=incident)
 
 
@@ -194,6 +221,7 @@ def appends_of(
     *,
     source: str,
     time: datetime,
+    keys: Keys,
     keyed: Keyed | None = None,
     traceparent: str | None = None,
 ) -> list[Append]:
@@ -208,14 +236,18 @@ def appends_of(
         caused_by=contact.routed or contact.received,
         traceparent=traceparent,
         time=time,
+        key=keys.contact.secret,
     )
-    appends = [Append(subject, 0, disposals, [] if keyed is None else [keyed.claim(subject, subject)])]
+    claims = [] if keyed is None else [keyed.claim(subject, subject, key=keys.contact.secret)]
+    appends = [Append(subject, 0, disposals, claims, key=keys.contact.new)]
     if decision.on_incident:
-        appends.append(_on_incident(decision, incident, disposals[0], source=source))
+        appends.append(_on_incident(decision, incident, disposals[0], source=source, key=keys.incident))
     return appends
 
 
-def _on_incident(decision: Decision, incident: Incident | None, disposal: Event, *, source: str) -> Append:
+def _on_incident(
+    decision: Decision, incident: Incident | None, disposal: Event, *, source: str, key: StreamKey
+) -> Append:
     (fact,) = decision.on_incident
     assert decision.incident is not None, "what is said of an incident is said of one"
     if isinstance(fact, IncidentOpened):
@@ -232,5 +264,6 @@ def _on_incident(decision: Decision, incident: Incident | None, disposal: Event,
         caused_by=disposal.id,
         traceparent=disposal.traceparent,
         time=disposal.time,
+        key=key.secret,
     )
-    return Append(decision.incident, after, said, claims)
+    return Append(decision.incident, after, said, claims, key=key.new)

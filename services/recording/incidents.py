@@ -19,7 +19,9 @@ from libs.events.types import Fact
 from libs.events.types.recording import (
     ContactDisposed,
     ContactJoined,
+    CrimeCancelled,
     DispositionPersonal,
+    IncidentCrimed,
     IncidentOpened,
     IncidentPersonal,
 )
@@ -94,6 +96,8 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     opened: IncidentOpened
     joined: tuple[str, ...] = ()
     """Contacts beyond the first, in the order they joined."""
+    crimes: tuple[str, ...] = ()
+    """The references of the crimes that it became, of those that stand."""
     version: int = 1
 
     @property
@@ -119,6 +123,15 @@ def evolve(incident: Incident | None, fact: Fact) -> Incident | None:
                 raise ValueError("a contact joined an incident that was not opened")
             return msgspec.structs.replace(
                 incident, joined=(*incident.joined, fact.contact), version=incident.version + 1
+            )
+        case IncidentCrimed() | CrimeCancelled():
+            if incident is None:
+                raise ValueError("an incident that was not opened became a crime")
+            others = tuple(crime for crime in incident.crimes if crime != fact.crime)
+            return msgspec.structs.replace(
+                incident,
+                crimes=(*others, fact.crime) if isinstance(fact, IncidentCrimed) else others,
+                version=incident.version + 1,
             )
         case _:
             return incident

@@ -53,6 +53,23 @@ class DispositionBody(Body):
         return self
 
 
+CrimeReference: TypeAlias = Annotated[
+    str, Field(min_length=1, max_length=64, pattern=r"^[!-~]+( [!-~]+)*$", examples=["40/12345/26"])
+]
+
+
+class CrimeBody(Body):
+    reference: CrimeReference
+    """The crime's, as the force's records system gave it."""
+
+
+class CrimesAnswer(Answer):
+    incident: UUID
+    crimes: list[str]
+    """The references of those that stand."""
+    version: int
+
+
 class IncidentAnswer(Answer):
     id: UUID
     reference: str
@@ -96,6 +113,8 @@ class IncidentView(IncidentAnswer):
     """The first to report it, then those that joined."""
     summary: str | None
     place: str | None
+    crimes: list[str]
+    """The references, in the records system of the force, of the crimes that it became."""
     version: int
 
 

@@ -31,9 +31,10 @@ CREATE INDEX contact_owing ON contact ((ended_at IS NULL), received_at, id)
 -- GET /v1/incidents/{id}: whose contacts lead to this incident.
 CREATE INDEX contact_of_incident ON contact (incident) WHERE incident IS NOT NULL;
 
--- A web report that came before its routing: the received event's data as it came, until its incident is opened.
+-- A web report that came before its routing: the received event's data as it came, sealed, until its incident is opened.
 CREATE TABLE report (
     contact  uuid PRIMARY KEY,
+    source   text  NOT NULL,  -- whose key opens it
     received bytea NOT NULL
 );
 

@@ -17,12 +17,14 @@ from pydantic import Field
 
 from libs.alliance.copy import AllianceCopy
 from libs.events.log.consumer import SharedReader
+from libs.events.log.erasures import Erasures
+from libs.events.log.key_copies import KeyCopies
 from libs.events.types import contacts
 from libs.places import postcodes
 from libs.service import parked
 from libs.service.publishing import publishing
 from libs.service.run import Health, service_app
-from libs.service.settings import Settings
+from libs.service.settings import KeyedSettings
 from services.router.api import Desk, router
 from services.router.reactions import Reactions
 from services.router.withdrawn import Withdrawn
@@ -40,12 +42,12 @@ what belongs to the forces in the token; what no force could be found for waits 
 """
 
 
-class RouterSettings(Settings):
+class RouterSettings(KeyedSettings):
     port: int = Field(default=8002, ge=0, le=65535)
     source: str = Field(default="/router", pattern=r"^/[a-z0-9/-]{1,63}$")
 
 
-def make_app(settings: Settings) -> FastAPI:
+def make_app(settings: KeyedSettings) -> FastAPI:
     health = Health()
 
     @asynccontextmanager
@@ -53,6 +55,9 @@ def make_app(settings: Settings) -> FastAPI:
         async with publishing(app, settings, health) as (writer, reader, consumer, relay, background):
             broker = settings.broker
             directory = AllianceCopy(name="router", broker=broker)
+            copies = KeyCopies(
+                settings.database_address(), broker=broker, keyring=settings.keyring(), opens=[contacts.TOPIC]
+            )
             reactions = Reactions(source=settings.source, alliance=lambda: directory.current)
             contacts_reader = SharedReader(
                 name=READER,
@@ -62,8 +67,10 @@ def make_app(settings: Settings) -> FastAPI:
                 database=consumer,
                 broker=broker,
                 on_commit=relay.wake,
+                keys=copies,
             )
 
+            erasures = Erasures("router", database=consumer, broker=broker, on_commit=relay.wake)
             withdrawn = Withdrawn(consumer, lambda: directory.current, on_commit=relay.wake)
 
             usable = asyncio.Event()
@@ -71,6 +78,7 @@ def make_app(settings: Settings) -> FastAPI:
             async def read_contacts() -> None:
                 await directory.until_usable(WITHOUT_BOUNDARIES_S)
                 usable.set()
+                await erasures.known()
                 await contacts_reader.run()
 
             app.state.desk = Desk(writer, reader, directory, relay.wake)
@@ -78,7 +86,11 @@ def make_app(settings: Settings) -> FastAPI:
             health.add("directory", lambda: _lacks(directory, usable))
             health.add("age of the directory", lambda: _age(directory), required=False)
             health.add("reading contacts", contacts_reader.trouble, required=False)
+            health.add("erasures", erasures.trouble, required=False)
+            health.add("keys", copies.trouble, required=False)
+            background.start("keys reader", copies.run)
             background.start("directory copy", directory.run)
+            background.start("erasures reader", erasures.run)
             background.start("contacts reader", read_contacts)
             background.start("queues withdrawn", withdrawn.run, required=False)
             # At hand before somebody types one: a letter that is read when first asked for keeps a contact waiting.

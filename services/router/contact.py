@@ -20,6 +20,7 @@ from libs.events.types.contacts import (
     ContactLocated,
     ContactMessageAdded,
     ContactReceived,
+    ContactRectified,
     Line,
     Location,
     Medium,
@@ -107,6 +108,8 @@ def hear(
     match fact:
         case ContactLocated():
             return _located(heard, [fact.location], places)
+        case ContactRectified(location=Location() as location):
+            return _corrected(heard, location, places.get(location.id))
         case ContactMessageAdded(emergency=True):
             return msgspec.structs.replace(heard, emergency=True)
         case ContactEnded():
@@ -137,6 +140,15 @@ def _located(heard: Heard, locations: Iterable[Location], places: Mapping[str, P
         elif location.of == "incident" and _displaces(heard.incident, placed):
             heard = msgspec.structs.replace(heard, incident=placed)
     return heard
+
+
+def _corrected(heard: Heard, location: Location, placed: Placed | None) -> Heard:
+    """The right place takes the wrong one's. One that is not in use is corrected in intake alone: later ones count."""
+    known = heard.caller if location.of == "caller" else heard.incident if location.of == "incident" else None
+    if known is not None and known.location_id == location.id:
+        of: dict[str, Placed | None] = {location.of: placed}
+        return msgspec.structs.replace(heard, **of)
+    return heard if known is not None or placed is None else _located(heard, [location], {location.id: placed})
 
 
 def _displaces(known: Placed | None, placed: Placed) -> bool:

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from libs.alliance import Alliance
 from libs.events.types import Fact
-from libs.events.types.contacts import ContactLocated, ContactReceived, Location
+from libs.events.types.contacts import ContactLocated, ContactReceived, ContactRectified, Location
 from libs.events.types.routing import Candidate
 from libs.events.types.shapes import Civic, Postcode, Shape
 from libs.places import UnusableShape, postcodes
@@ -57,4 +57,6 @@ def _shapes(fact: Fact) -> list[tuple[Location, Shape | None]]:
             return [(location, shapes.get(location.id)) for location in fact.locations]
         case ContactLocated():
             return [(fact.location, fact.personal.shape if fact.personal else None)]
+        case ContactRectified(location=Location() as location):
+            return [(location, fact.personal.shape if fact.personal else None)]
     return []

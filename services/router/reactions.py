@@ -25,6 +25,7 @@ from libs.events.types.contacts import (
     ContactLocated,
     ContactMessageAdded,
     ContactReceived,
+    ContactRectified,
 )
 from services.router import entries
 from services.router.contact import NEVER_SEEN, Contact, Heard, Placed, fold, hear, hear_envelope
@@ -39,6 +40,7 @@ REACTIONS: dict[type[Fact], Reaction] = {
     ContactReceived: place,
     ContactLocated: place,
     ContactMessageAdded: place,  # an emergency moves it
+    ContactRectified: place,  # a corrected location may be the one that decided
     ContactEnded: withdraw,
 }
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 from typing import Any
 
-import msgspec
 from uuid_utils.compat import uuid7
 
+from libs.events.cipher import new_key
 from libs.events.envelope import Event
+from libs.events.log.keyring import new_master
 from libs.events.types.contacts import ContactReceived, Location, ReceivedPersonal
 from libs.events.types.shapes import Circle
 
@@ -66,13 +67,18 @@ def received(gateway: str = "bench") -> ContactReceived:
 
 
 FACT = received()
+KEY = new_key()
+MASTERS = new_master().line()
+"""Of the services that are measured."""
 
 
 def event(subject: str, *, version: int = 1) -> Event:
-    """An event of a contact's stream; only its fact is not made anew."""
-    return Event.of(FACT, source="/intake", subject=subject, version=version, force=FORCE, traceparent=TRACEPARENT)
+    """An event of a contact's stream, sealed; only its fact and its key are not made anew."""
+    return Event.of(
+        FACT, source="/intake", subject=subject, version=version, force=FORCE, traceparent=TRACEPARENT, key=KEY
+    )
 
 
 def data() -> str:
     """The fact as it is stored."""
-    return msgspec.json.encode(FACT).decode()
+    return event(str(uuid7())).data.decode()

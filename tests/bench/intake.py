@@ -90,6 +90,7 @@ def run(parts: Parts, runs: int, tell: Callable[[str], None]) -> tuple[list[Resu
             "KAFKA_USERNAME": broker.username,
             "KAFKA_PASSWORD": broker.password,
             "OIDC_ISSUER": issuer_url,
+            "MASTER_KEYS": facts.MASTERS,
             "SOURCE": "/intake",
             "HOST": "127.0.0.1",
         }

@@ -16,7 +16,7 @@ from deploy.local.databases import Logins
 from deploy.local.postgres import Postgres
 from libs.events.log.roles import READER, WRITER, Login
 from services.intake.app import IntakeSettings, make_app
-from tests.conftest import PASSWORD, NewDatabase
+from tests.conftest import MASTERS, PASSWORD, NewDatabase
 from tests.integration.intake import CALL, Tokens, an_issuer, bearer
 
 ROLE = "intake"
@@ -83,7 +83,9 @@ async def test_contacts_that_arrive_while_the_password_changes_are_all_taken(
     stop = asyncio.Event()
     with an_issuer(tmp_path) as tokens:  # which does not start where a deployment's settings are
         monkeypatch.setenv("DATABASE_URL_FILE", str(file))
-        settings = IntakeSettings(kafka_bootstrap_servers="127.0.0.1:9", oidc_issuer=tokens.issuer_url)  # type: ignore[call-arg]
+        settings = IntakeSettings(  # type: ignore[call-arg]
+            kafka_bootstrap_servers="127.0.0.1:9", oidc_issuer=tokens.issuer_url, master_keys=MASTERS
+        )
         app = make_app(settings)
         async with app.router.lifespan_context(app), _client(app, tokens) as client:
 

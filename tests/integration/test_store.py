@@ -18,7 +18,7 @@ from libs.events.log.database import Database
 from libs.events.log.errors import ClaimTaken, Conflict, EventTooLarge, Unavailable
 from libs.events.log.roles import CONSUMER
 from libs.events.log.store import Append, Claim
-from libs.events.types.contacts import ContactMessageAdded, MessagePersonal
+from libs.events.types.contacts import ContactMessageAdded
 from tests.conftest import NewDatabase
 from tests.integration.logs import SOURCE, an_append, numbers, running, until
 
@@ -118,7 +118,7 @@ async def test_appends_to_one_stream_in_one_moment_keep_their_order(db: Database
 
 async def test_an_event_over_the_limit_is_refused_alone(db: Database) -> None:
     def of(size: int) -> Append:
-        fact = ContactMessageAdded(message_id="1", sender="caller", personal=MessagePersonal(text="x" * size))
+        fact = ContactMessageAdded(message_id="x" * size, sender="caller")
         return Append(subject := str(uuid4()), 0, events_of([fact], source=SOURCE, subject=subject, after=0))
 
     async with running((appender := Appender(db)).run()):

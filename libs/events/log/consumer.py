@@ -25,11 +25,14 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
 
+from libs.events.envelope import Event
 from libs.events.log import held, inbox, kafka, metrics
 from libs.events.log.broker import Broker
 from libs.events.log.database import TRANSIENT, Connection, Database
 from libs.events.log.errors import Conflict, Stopped, described
 from libs.events.log.inbox import Message
+from libs.events.log.key_copies import KeyCopies, KeysMissing, StreamName
+from libs.events.log.store import Append
 from libs.events.log.taking import AGAIN, Apply, OnPark, Parked, Taker
 
 __all__ = ["Apply", "OnPark", "Parked", "SharedReader"]
@@ -74,7 +77,8 @@ class SharedReader:
     `apply(connection, events)` runs inside the batch's transaction with new events only, each stream's in order. It may
     run again with the same events after a rollback, so it keeps nothing in memory. It returns at most one Append a
     subject; they are appended last. Conflict and database errors: the batch is tried again. Any other error: tried
-    three times, then its subject's events are parked.
+    three times, then its subject's events are parked. With `keys` the events are opened before, and wait for their
+    keys; only where one is gone for good, an event comes without what was sealed.
     """
 
     def __init__(
@@ -88,10 +92,14 @@ class SharedReader:
         on_park: OnPark | None = None,
         park_limit: int = 20,
         on_commit: Callable[[], None] = lambda: None,
+        keys: KeyCopies | None = None,
     ) -> None:
         self.name = name
         self.topics = tuple(topics)
-        self._taker = Taker(name, apply, on_park, park_limit)
+        self._keys = keys
+        self._gone: set[StreamName] = set()
+        """Whose keys are gone for good, of the batch that is being applied."""
+        self._taker = Taker(name, apply if keys is None else self._opening(apply, keys), on_park, park_limit)
         self._database = database
         self._broker = broker
         self._on_commit = on_commit
@@ -100,6 +108,23 @@ class SharedReader:
         """Messages in one transaction, by how long the last ones took."""
         self._not_taken_up: Exception | None = None
         self._trouble: str | None = "the reader has not started"
+
+    def _opening(self, apply: Apply, keys: KeyCopies) -> Apply:
+        async def opened(connection: Connection, events: Sequence[Event]) -> Sequence[Append]:
+            return await apply(connection, await keys.opened(connection, events, self._gone))
+
+        return opened
+
+    async def _await_keys(self, missing: KeysMissing) -> None:
+        """Until the keys are here, or known to be gone; while nobody can tell, a moment."""
+        assert self._keys is not None, "only what is opened misses a key"
+        try:
+            await self._keys.arrive(missing.streams)
+        except INTERRUPTIONS as error:
+            self._trouble = f"waits for keys: {await self._broker.why(error)}"
+            await asyncio.sleep(0.2)
+        else:
+            self._gone |= missing.streams
 
     def trouble(self) -> str | None:
         """For readiness: why this reader does not read now, or None."""
@@ -192,6 +217,9 @@ class SharedReader:
             except _Lost:
                 await self._find_place(consumer, batch)
                 return
+            except KeysMissing as missing:
+                await self._await_keys(missing)
+                continue
             except AGAIN as error:
                 log.info("batch_again", reader=self.name, error=type(error).__name__)
                 self._trouble = None if isinstance(error, Conflict) else f"cannot write: {type(error).__name__}"
@@ -210,6 +238,7 @@ class SharedReader:
                     one_by_one, failures = True, 0
             else:
                 self._trouble = None
+                self._gone.clear()
                 self._on_commit()
                 if clock.time() - began < QUICK_S:
                     self._most = min(self._most * 2, MAX_RECORDS)
@@ -272,6 +301,9 @@ class SharedReader:
                 async with self._database.transaction() as connection:
                     messages, tries = await held.take_back(connection, self.name, subject)
                     await self._taker.take(connection, messages, one_by_one=True, tries=tries + 1)
+            except KeysMissing as missing:
+                await self._await_keys(missing)
+                continue
             except Conflict:
                 continue  # asked for again in a second
             self._on_commit()

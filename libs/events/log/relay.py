@@ -4,7 +4,10 @@ Invariants
   * One relay a database: a session-level advisory lock. Its copies stand by.
   * Position after position: an event is sent when all before it were read, and the position moves when Kafka has
     acknowledged. After a crash some events are sent again; none is left out.
+  * A stream's key is acknowledged before the first event that needs it is sent, and its end is told after the event
+    that says so. What Kafka gets is the key as it stands now: destroyed meanwhile, it is not sent any more.
   * A relay that was paused and wakes may send old events after newer ones: readers tell duplicates by version and id.
+    What it sends of a key that was destroyed since, the reader of keys (key_copies.py) has sent over again.
 """
 
 from __future__ import annotations
@@ -22,9 +25,11 @@ from libs.events.envelope import Event, to_headers
 from libs.events.log import kafka, metrics
 from libs.events.log.broker import Broker
 from libs.events.log.database import CONNECT_TIMEOUT_S, UNREACHABLE
+from libs.events.log.key_copies import written_key
+from libs.events.log.keyring import DESTROYED
 from libs.events.log.roles import RELAY, Address, Login
 from libs.events.log.store import event_of
-from libs.events.types import BY_TYPE
+from libs.events.types import BY_TYPE, keys
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +43,9 @@ one by one, a busy hour's contacts would wait for the processor that sends them.
 BATCH = 250
 """Events read at once. Making their messages takes some 25 µs each, and requests wait meanwhile: so not more."""
 
+RESEND_S = 1.0
+"""How often an idle relay looks for keys to send again."""
+
 
 class UnknownTopic(Exception):
     """An event of a type this copy does not know: a newer copy wrote it, and must publish it."""
@@ -49,8 +57,20 @@ _LOCK = "SELECT pg_try_advisory_lock(1285, 1)"
 _POSITION = "SELECT position FROM relay"
 _ADVANCE = "UPDATE relay SET position = $1 WHERE position < $1"
 _NEXT = """
-SELECT position, version, time, id, causation_id, subject, type, force, traceparent, data
-FROM event WHERE position > $1 ORDER BY position LIMIT $2
+SELECT e.position, e.version, e.time, e.id, e.causation_id, e.subject, e.type, e.force, e.traceparent, e.data,
+       (SELECT s.key FROM stream AS s WHERE s.subject = e.subject AND s.key_version = e.version) AS key
+FROM event AS e WHERE e.position > $1 ORDER BY e.position LIMIT $2
+"""
+# Index stream_to_resend.
+_TO_RESEND = """
+SELECT s.subject, s.key, e.type
+FROM stream AS s LEFT JOIN event AS e ON e.subject = s.subject AND e.version = s.key_version
+WHERE s.resend ORDER BY s.subject LIMIT $1
+"""
+# Not one that has changed again meanwhile.
+_RESENT = """
+UPDATE stream AS s SET resend = false FROM unnest($1::text[], $2::bytea[]) AS k (subject, key)
+WHERE s.subject = k.subject AND s.key IS NOT DISTINCT FROM k.key
 """
 
 
@@ -111,22 +131,58 @@ class Relay:
 
     async def _publish(self, connection: asyncpg.Connection[asyncpg.Record], producer: AIOKafkaProducer) -> None:
         position: int = await connection.fetchval(_POSITION)
+        resent = 0.0
         while True:
             self._wake.clear()
             began = time.monotonic()
+            if began - resent > RESEND_S and not await self._resend(connection, producer):
+                resent = began
             rows = await connection.fetch(_NEXT, position, BATCH)
             if not rows:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(POLL_S):
                         await self._wake.wait()
                 continue
+            changed = [(row["subject"], row["key"], row["type"]) for row in rows if row["key"] is not None]
+            await self._send_keys(producer, [one for one in changed if one[1] != DESTROYED])
             await self._send(producer, [event_of(row, self._source) for row in rows])
+            await self._send_keys(producer, [one for one in changed if one[1] == DESTROYED])
             position = rows[-1]["position"]
             await connection.execute(_ADVANCE, position)
             metrics.RELAYED.inc(len(rows))
             metrics.RELAY_POSITION.set(position)
             if len(rows) < BATCH:
                 await asyncio.sleep(PACE_S - (time.monotonic() - began))
+
+    async def _resend(self, connection: asyncpg.Connection[asyncpg.Record], producer: AIOKafkaProducer) -> int:
+        """Send keys once more that were rewrapped, or of which Kafka has another; how many."""
+        rows = await connection.fetch(_TO_RESEND, BATCH)
+        if rows:
+            await self._send_keys(producer, [(row["subject"], row["key"] or DESTROYED, row["type"]) for row in rows])
+            await connection.execute(_RESENT, [row["subject"] for row in rows], [row["key"] for row in rows])
+        return len(rows)
+
+    async def _send_keys(self, producer: AIOKafkaProducer, changed: list[tuple[str, bytes, str | None]]) -> None:
+        """Send the keys of streams, by subject, with the type of event they are for; wait for every acknowledgement."""
+        if not changed:
+            return
+        count = len(await producer.partitions_for(keys.TOPIC))
+        grouped: dict[int, list[tuple[bytes, bytes, bytes]]] = {}
+        for subject, key, kind in changed:
+            name = written_key(self._source, subject)
+            message = (name, key, _topic_of(kind).encode() if kind else b"")
+            grouped.setdefault(kafka.partition_of(name, count), []).append(message)
+        now = int(time.time() * 1000)
+        acknowledgements = []
+        for partition, messages in grouped.items():
+            batch = producer.create_batch()
+            for name, key, topic in messages:
+                # At most BATCH of them, of some 200 bytes each: they always fit.
+                batch.append(timestamp=now, key=name, value=key or None, headers=[(keys.OF_TOPIC, topic)])
+            batch.close()
+            acknowledgements.append(await producer.send_batch(batch, keys.TOPIC, partition=partition))
+        await asyncio.gather(*acknowledgements)
+        metrics.KEYS_SENT.inc(len(changed))
 
     async def _send(self, producer: AIOKafkaProducer, events: list[Event]) -> None:
         """Send in order within each partition, and wait for every acknowledgement."""
@@ -143,15 +199,19 @@ class Relay:
         grouped: dict[tuple[str, int], list[Event]] = {}
         counts: dict[str, int] = {}
         for event in events:
-            try:
-                topic = BY_TYPE[event.type].TOPIC
-            except KeyError:
-                raise UnknownTopic(event.type) from None
+            topic = _topic_of(event.type)
             if topic not in counts:
                 counts[topic] = len(await producer.partitions_for(topic))
             partition = kafka.partition_of(event.subject.encode(), counts[topic])
             grouped.setdefault((topic, partition), []).append(event)
         return grouped
+
+
+def _topic_of(kind: str) -> str:
+    try:
+        return BY_TYPE[kind].TOPIC
+    except KeyError:
+        raise UnknownTopic(kind) from None
 
 
 def _batches(producer: AIOKafkaProducer, events: list[Event]) -> Iterator[object]:

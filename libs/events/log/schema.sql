@@ -5,12 +5,23 @@
 --   * Positions become visible in order: append() draws them under the database's one order lock, which is held until
 --     the transaction ends. So `position > last` misses nothing.
 --   * Versions of a stream run 1, 2, 3, … without a gap.
+--   * A stream's key, once destroyed, is never replaced.
 
--- One row a stream: its latest version. What append() claims.
+-- One row a stream: its latest version, which append() claims, and its key (keyring.py), wrapped by a master key.
 CREATE TABLE stream (
-    subject text PRIMARY KEY,
-    version bigint NOT NULL
+    subject     text PRIMARY KEY,
+    version     bigint  NOT NULL,                -- 0: nothing was said, and its key is refused for ever
+    key_version bigint,                          -- the event that needs the key, or destroyed it: the relay sends it first
+    resend      boolean NOT NULL DEFAULT false,  -- the key is to be sent again: it was rewrapped, or Kafka has another
+    key         bytea                            -- null: none yet; empty: destroyed
 ) WITH (fillfactor = 80);  -- room to update a version in place
+CREATE INDEX stream_to_resend ON stream (subject) WHERE resend;  -- the relay, once a second
+
+-- Whose keys are refused for ever, by which key of whatever stream of this subject.
+CREATE TABLE erased (
+    subject   text PRIMARY KEY,
+    erased_at timestamptz NOT NULL DEFAULT now()
+);
 
 CREATE SEQUENCE event_position;
 
@@ -38,7 +49,9 @@ CREATE TABLE claim (
 
 -- Append to any number of streams, one append a stream. Call it once, last in the transaction.
 --
--- Promises, for append i (1-based): all of its events and claims are written, or none.
+-- Promises, for append i (1-based): all of its events and claims are written, or none. With the key that is given for it:
+-- null: nothing; empty: the stream's is destroyed; else it is the stream's from now on, and a stream that has one is taken
+-- for moved on.
 -- Returns one outcome an append: 0 appended, 1 its stream is not at the expected version, 2 one of its claims is taken.
 -- Raises program_limit_exceeded (54000) where an event is too large; nothing is written then.
 --
@@ -52,7 +65,8 @@ CREATE FUNCTION append(
     ids uuid[], types text[], times timestamptz[], forces text[],
     causation_ids uuid[], traceparents text[], data bytea[],
     access_appends int[] DEFAULT '{}', access_contacts text[] DEFAULT '{}',  -- one an access; the append's index
-    access_forces text[] DEFAULT '{}', access_holders text[] DEFAULT '{}', access_whys text[] DEFAULT '{}'
+    access_forces text[] DEFAULT '{}', access_holders text[] DEFAULT '{}', access_whys text[] DEFAULT '{}',
+    keys bytea[] DEFAULT '{}'                                                -- one an append, or none at all
 ) RETURNS smallint[]
 LANGUAGE plpgsql
 -- As the tables' owner: who may call it may append, and do nothing else to events, streams and claims. `pg_temp` is last,
@@ -104,16 +118,21 @@ BEGIN
 
     IF 0 < ANY (append.expected) THEN
         WITH wanted AS MATERIALIZED (
-            SELECT w.subject, w.expected, w.count
-            FROM unnest(subjects, append.expected, counts, outcomes) AS w (subject, expected, count, outcome)
+            SELECT w.subject, w.expected, w.count, w.key
+            FROM unnest(subjects, append.expected, counts, outcomes, keys) AS w (subject, expected, count, outcome, key)
             WHERE w.expected > 0 AND w.outcome = 0
         ), locked AS MATERIALIZED (
-            SELECT s.subject, w.count
+            SELECT s.subject, w.count, w.key
             FROM stream AS s JOIN wanted AS w ON w.subject = s.subject AND w.expected = s.version
+                 AND (w.key IS NULL OR w.key = '' OR s.key IS NULL)
             ORDER BY s.subject
             FOR NO KEY UPDATE OF s
         ), moved AS (
-            UPDATE stream AS s SET version = s.version + l.count FROM locked AS l WHERE s.subject = l.subject
+            UPDATE stream AS s SET
+                version = s.version + l.count,
+                key_version = CASE WHEN l.key IS NULL THEN s.key_version ELSE s.version + 1 END,
+                key = coalesce(l.key, s.key)
+            FROM locked AS l WHERE s.subject = l.subject
             RETURNING s.subject
         )
         SELECT array_agg(subject) INTO won FROM moved;
@@ -121,12 +140,14 @@ BEGIN
 
     IF 0 = ANY (append.expected) THEN
         WITH made AS (
-            INSERT INTO stream (subject, version)
-            SELECT w.subject, w.count
-            FROM unnest(subjects, append.expected, counts, outcomes) AS w (subject, expected, count, outcome)
+            INSERT INTO stream AS s (subject, version, key_version, key)
+            SELECT w.subject, w.count, CASE WHEN w.key IS NOT NULL THEN 1 END, w.key
+            FROM unnest(subjects, append.expected, counts, outcomes, keys) AS w (subject, expected, count, outcome, key)
             WHERE w.expected = 0 AND w.outcome = 0
             ORDER BY w.subject
-            ON CONFLICT DO NOTHING
+            -- One whose key was refused before it began: it may begin without one.
+            ON CONFLICT (subject) DO UPDATE SET version = excluded.version
+            WHERE s.version = 0 AND coalesce(excluded.key, '') = ''
             RETURNING subject
         )
         SELECT array_agg(subject) INTO created FROM made;
@@ -169,6 +190,20 @@ $$;
 -- Who may read events is said by policies (scope.sql); the owner, as whom append() runs, may add them.
 ALTER TABLE event ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY appended ON event FOR INSERT TO CURRENT_USER WITH CHECK (true);
+
+-- Who may read a stream's events may have its key.
+ALTER TABLE stream ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY scoped ON stream FOR SELECT USING (
+    (SELECT true FROM event AS e WHERE e.subject = stream.subject LIMIT 1)
+);
+CREATE POLICY kept ON stream TO CURRENT_USER USING (true) WITH CHECK (true);
+
+-- A stream's key: null where it has none yet, empty where it is destroyed, or the subject's are refused.
+CREATE FUNCTION stream_key(of_subject text) RETURNS bytea LANGUAGE sql STABLE
+RETURN coalesce(
+    (SELECT s.key FROM stream AS s WHERE s.subject = of_subject),
+    (SELECT ''::bytea FROM erased AS e WHERE e.subject = of_subject)
+);
 
 -- How far the relay has published. One row.
 CREATE TABLE relay (
@@ -232,6 +267,78 @@ CREATE TABLE held (
     UNIQUE (stream, version)       -- a stream's held events in order; a duplicate is not held twice
 );
 CREATE INDEX held_by_reader ON held (reader, why);  -- what a reader must look at: gaps too old, replays, dead letters
+
+-- Keys of others' streams, as they came on hueandcry.keys (key_copies.py): what this service opens events with.
+CREATE TABLE key_copy (
+    source  text  NOT NULL,
+    subject text  NOT NULL,
+    key     bytea NOT NULL,         -- wrapped
+    PRIMARY KEY (subject, source)   -- looked up for each event; by subject when it is erased
+);
+
+-- The keys of these streams, a row each: null, where it is not here. Until the transaction ends nobody erases one of them:
+-- what is made of what they open is on disk before it is blanked.
+CREATE FUNCTION copied_keys(sources text[], subjects text[])
+RETURNS TABLE (source text, subject text, key bytea, refused boolean)
+LANGUAGE plpgsql SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(1287);
+    RETURN QUERY
+        SELECT w.source, w.subject, k.key, e.subject IS NOT NULL
+        FROM unnest(sources, subjects) AS w (source, subject)
+        LEFT JOIN key_copy AS k ON k.subject = w.subject AND k.source = w.source
+        LEFT JOIN erased AS e ON e.subject = w.subject;
+END
+$$;
+
+-- What was read from hueandcry.keys, and how far. An empty key: it was destroyed. `own_` is what the topic says of this
+-- service's streams: where they have another, it is sent again.
+CREATE FUNCTION keep_keys(
+    of_reader text, of_topic text, partitions int[], befores bigint[], afters bigint[],
+    sources text[], subjects text[], keys bytea[], own_subjects text[], own_keys bytea[]
+) RETURNS void
+LANGUAGE plpgsql SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $$
+DECLARE
+    moved int;
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(1287);
+    UPDATE checkpoint AS c SET next_offset = m.after
+    FROM unnest(partitions, befores, afters) AS m (partition, before, after)
+    WHERE (c.reader, c.topic, c.partition, c.next_offset) = (of_reader, of_topic, m.partition, m.before);
+    GET DIAGNOSTICS moved = ROW_COUNT;
+    IF moved < cardinality(partitions) THEN
+        RAISE EXCEPTION 'another copy has written these keys' USING ERRCODE = 'serialization_failure';
+    END IF;
+    INSERT INTO key_copy AS k (source, subject, key)
+    SELECT w.source, w.subject, w.key FROM unnest(sources, subjects, keys) AS w (source, subject, key)
+    WHERE w.key <> '' AND NOT EXISTS (SELECT FROM erased AS e WHERE e.subject = w.subject)
+    ORDER BY w.subject, w.source
+    ON CONFLICT (subject, source) DO UPDATE SET key = excluded.key WHERE k.key <> excluded.key;
+    DELETE FROM key_copy AS k USING unnest(sources, subjects, keys) AS w (source, subject, key)
+    WHERE w.key = '' AND k.subject = w.subject AND k.source = w.source;
+    UPDATE stream AS s SET resend = true
+    FROM unnest(own_subjects, own_keys) AS o (subject, key)
+    WHERE s.subject = o.subject AND NOT s.resend AND s.key <> o.key;
+END
+$$;
+
+-- Refuse every key of this subject for ever, whatever hueandcry.keys still says: this service's own is destroyed, its
+-- copies are gone, none is taken or made again.
+CREATE FUNCTION refuse_key(of_subject text) RETURNS void LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
+AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(1287);
+    INSERT INTO erased (subject) VALUES (of_subject) ON CONFLICT DO NOTHING;
+    DELETE FROM key_copy WHERE subject = of_subject;
+    -- Also where nothing was said yet: who is just about to make a key waits here, and then finds it refused.
+    INSERT INTO stream AS s (subject, version, key) VALUES (of_subject, 0, '')
+    ON CONFLICT (subject) DO UPDATE SET key = '', resend = s.key_version IS NOT NULL WHERE s.key IS DISTINCT FROM '';
+END
+$$;
 
 -- Projections ------------------------------------------------------------------------------------------------------
 

@@ -77,10 +77,14 @@ BEGIN
 END
 $$;
 
--- A stream in order; nothing of one that is not in the scope, as if there were none.
-CREATE FUNCTION stream_in_scope(forces text[], holder text, stream text) RETURNS SETOF event LANGUAGE plpgsql AS $$
+-- A stream in order, and with the first of its events its key; nothing of one that is not in the scope, as if there were
+-- none.
+CREATE FUNCTION stream_in_scope(forces text[], holder text, of_subject text) RETURNS TABLE (told event, key bytea)
+LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM set_scope(forces, holder);
-    RETURN QUERY SELECT * FROM event WHERE subject = stream ORDER BY version;
+    RETURN QUERY
+        SELECT e, CASE WHEN e.version = 1 THEN stream_key(of_subject) END
+        FROM event AS e WHERE e.subject = of_subject ORDER BY e.version;
 END
 $$;

@@ -1,7 +1,7 @@
 """Read a stream, append to streams.
 
-Invariant: every event is written by the SQL function `append()` (`schema.sql`), with the version its decision was made
-on. Two deciders of one stream never both win.
+Invariants: every event is written by the SQL function `append()` (`schema.sql`), with the version its decision was made
+on. Two deciders of one stream never both win. What identifies a person is sealed (`keyring.py`) before it comes here.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import msgspec
 from libs.events.envelope import HEADERS_BYTES, MAX_EVENT_BYTES, Event
 from libs.events.log.database import Connection, Database
 from libs.events.log.errors import ClaimTaken, Conflict, EventTooLarge
+from libs.events.log.keyring import DESTROYED
 from libs.events.log.scope import Access, Scope
 
 Reader: TypeAlias = "Database | Connection"
@@ -37,6 +38,17 @@ class Append(msgspec.Struct, frozen=True):
     claims: Sequence[Claim] = ()
     access: Sequence[Access] = ()
     """Who may see a new contact from its first moment (scope.py)."""
+    key: bytes | None = None
+    """The stream's first key, wrapped (`StreamKey.new`); empty: the one it has is destroyed."""
+
+
+class Stream(NamedTuple):
+    """A stream as it is kept."""
+
+    events: list[Event]
+    """In order, as they were sealed; none where it is not there, or not in the scope."""
+    key: bytes | None
+    """Wrapped; None: it has none yet; empty: it is destroyed."""
 
 
 APPENDED, CONFLICT, TAKEN = 0, 1, 2
@@ -55,13 +67,19 @@ SELECT append(
     {_lines(8)}::int[], {_lines(9)}, {_lines(10)}::bigint[],
     {_lines(11)}::uuid[], {_lines(12)}, {_lines(13)}::timestamptz[], {_lines(14)},
     {_lines(15)}::uuid[], {_lines(16)}, $17,
-    {_lines(18)}::int[], {_lines(19)}, {_lines(20)}, {_lines(21)}, {_lines(22)}
+    {_lines(18)}::int[], {_lines(19)}, {_lines(20)}, {_lines(21)}, {_lines(22)}, $23
 )
 """
 _COLUMNS = "position, version, time, id, causation_id, subject, type, force, traceparent, data"
 _LOAD = f"SELECT {_COLUMNS} FROM event WHERE subject = $1 ORDER BY version"
-_LOAD_IN_SCOPE = f"SELECT {_COLUMNS} FROM stream_in_scope($1, $2, $3)"
+_LOAD_IN_SCOPE = "SELECT told, key FROM stream_in_scope($1, $2, $3)"
 _LOAD_MANY = f"SELECT {_COLUMNS} FROM event WHERE subject = ANY ($1) ORDER BY subject, version"
+# One row of a stream that is not there, because its key may be refused.
+_LOAD_MANY_KEYED = """
+SELECT k.subject, CASE WHEN coalesce(e.version, 1) = 1 THEN stream_key(k.subject) END AS key, e AS told
+FROM unnest($1::text[]) AS k (subject) LEFT JOIN event AS e ON e.subject = k.subject
+ORDER BY k.subject, e.version
+"""
 _READ_AFTER = f"SELECT {_COLUMNS} FROM event WHERE position > $1 ORDER BY position LIMIT $2"
 _HOLDER = "SELECT subject, fingerprint FROM claim WHERE key = $1"
 
@@ -76,6 +94,8 @@ def check(append: Append) -> None:
     for version, event in enumerate(append.events, append.expected + 1):
         if event.version != version or event.subject != append.subject:
             raise ValueError(f"event {event.id} is not version {version} of {append.subject}")
+        if event.is_readable:
+            raise ValueError(f"{event.type} says who somebody is, and is not sealed")
         if len(event.data) > MAX_EVENT_BYTES - HEADERS_BYTES:
             raise EventTooLarge(f"{event.type}: {len(event.data)} bytes; 512 KiB with its headers is the limit")
         if not _fits(
@@ -95,7 +115,7 @@ def _fits(text: str, most_bytes: int) -> bool:
     return text.isprintable() and 0 < (len(text) if text.isascii() else len(text.encode())) <= most_bytes
 
 
-def arguments(appends: Sequence[Append]) -> tuple[str | list[bytes], ...]:
+def arguments(appends: Sequence[Append]) -> tuple[str | list[bytes] | list[bytes | None], ...]:
     """The arguments of the SQL function `append()`, each column of text as one text."""
     claims = [(i, a.subject, c.key, c.fingerprint) for i, a in enumerate(appends, 1) for c in a.claims]
     events = [(i, e) for i, a in enumerate(appends, 1) for e in a.events]
@@ -124,6 +144,7 @@ def arguments(appends: Sequence[Append]) -> tuple[str | list[bytes], ...]:
         _joined([one.force or "" for _, _, one in access]),
         _joined([one.holder or "" for _, _, one in access]),
         _joined([one.why for _, _, one in access]),
+        keys if any(keys := [a.key for a in appends]) or DESTROYED in keys else [],
     )
 
 
@@ -178,11 +199,17 @@ def _source(reader: Reader) -> str:
 
 
 async def load(reader: Reader, subject: str, scope: Scope | None = None) -> list[Event]:
-    """The whole stream in order; empty where there is none, or none in the scope. `source` is the database's own (empty
-    on a connection). Without a scope: in that of the transaction."""
+    """The whole stream in order, as it was sealed; empty where there is none, or none in the scope. `source` is the
+    database's own (empty on a connection). Without a scope: in that of the transaction."""
     if scope is not None:
-        return [event_of(row, _source(reader)) for row in await reader.fetch(_LOAD_IN_SCOPE, *scope, subject)]
+        return [event_of(row["told"], _source(reader)) for row in await reader.fetch(_LOAD_IN_SCOPE, *scope, subject)]
     return [event_of(row, _source(reader)) for row in await reader.fetch(_LOAD, subject)]
+
+
+async def load_keyed(reader: Database, subject: str, scope: Scope) -> Stream:
+    """The stream with its key, in one round trip."""
+    rows = await reader.fetch(_LOAD_IN_SCOPE, *scope, subject)
+    return Stream([event_of(row["told"], reader.source) for row in rows], rows[0]["key"] if rows else None)
 
 
 async def load_many(reader: Reader, subjects: Sequence[str]) -> dict[str, list[Event]]:
@@ -190,6 +217,16 @@ async def load_many(reader: Reader, subjects: Sequence[str]) -> dict[str, list[E
     streams: dict[str, list[Event]] = {subject: [] for subject in subjects}
     for row in await reader.fetch(_LOAD_MANY, list(streams)):
         streams[row["subject"]].append(event_of(row, _source(reader)))
+    return streams
+
+
+async def load_many_keyed(connection: Connection, subjects: Sequence[str], source: str) -> dict[str, Stream]:
+    """The same with their keys, in the transaction's scope. `source` is the database's own."""
+    streams: dict[str, Stream] = {}
+    for row in await connection.fetch(_LOAD_MANY_KEYED, list(dict.fromkeys(subjects))):
+        stream = streams.setdefault(row["subject"], Stream([], row["key"]))
+        if row["told"] is not None:
+            stream.events.append(event_of(row["told"], source))
     return streams
 
 

@@ -19,12 +19,13 @@ from libs.events.log import inbox, metrics, store
 from libs.events.log.database import TRANSIENT, Connection
 from libs.events.log.errors import Conflict, Stopped, described
 from libs.events.log.inbox import Message, Sorted, Stream, StreamKey, Why
+from libs.events.log.key_copies import KeysMissing
 from libs.events.log.store import Append
 
 log = structlog.get_logger(__name__)
 
 PARK_WINDOW_S = 60.0
-AGAIN: tuple[type[BaseException], ...] = (*TRANSIENT, Conflict)
+AGAIN: tuple[type[BaseException], ...] = (*TRANSIENT, Conflict, KeysMissing)
 """What the same batch may not meet when it is tried again."""
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from libs.events.envelope import MAX_EVENT_BYTES, SCHEMA_BASE
 from libs.events.schemas.make import spaced
-from libs.events.types import FACTS, Fact, contacts, directory, recording, routing
+from libs.events.types import FACTS, Fact, contacts, directory, erasures, keys, recording, routing
 
 PAYLOAD_FORMAT = "application/schema+json;version=draft-2020-12"
 
@@ -31,16 +31,16 @@ class Traffic:
 
 TRAFFIC: Mapping[str, Traffic] = {
     "intake": Traffic(
-        "Takes contacts on every channel, and hears where they were routed.",
-        sends=(contacts.TOPIC,),
-        receives=(routing.TOPIC,),
-        readers=("intake",),
+        "Takes contacts on every channel, hears where they were routed and what they led to, and erases them.",
+        sends=(contacts.TOPIC, keys.TOPIC, erasures.TOPIC),
+        receives=(routing.TOPIC, recording.TOPIC, keys.TOPIC, erasures.TOPIC),
+        readers=("intake", "intake-erasures"),
     ),
     "router": Traffic(
         "Decides which force owns a contact and in which queue it waits, by its own copy of the directory.",
-        sends=(routing.TOPIC,),
-        receives=(contacts.TOPIC, directory.TOPIC, directory.AREAS_TOPIC),
-        readers=("router",),
+        sends=(routing.TOPIC, erasures.TOPIC),
+        receives=(contacts.TOPIC, keys.TOPIC, directory.TOPIC, directory.AREAS_TOPIC, erasures.TOPIC),
+        readers=("router", "router-erasures"),
     ),
     "directory": Traffic(
         "Says what the alliance is: forces, sites, queues, lines and boundaries.",
@@ -48,9 +48,17 @@ TRAFFIC: Mapping[str, Traffic] = {
     ),
     "recording": Traffic(
         "Keeps what every contact came to, the incidents, and the audit of all of it.",
-        sends=(recording.TOPIC,),
-        receives=(contacts.TOPIC, routing.TOPIC, directory.TOPIC, directory.AREAS_TOPIC, recording.TOPIC),
-        readers=("recording", "audit", "incidents"),
+        sends=(recording.TOPIC, keys.TOPIC, erasures.TOPIC),
+        receives=(
+            contacts.TOPIC,
+            keys.TOPIC,
+            routing.TOPIC,
+            directory.TOPIC,
+            directory.AREAS_TOPIC,
+            recording.TOPIC,
+            erasures.TOPIC,
+        ),
+        readers=("recording", "audit", "incidents", "recording-erasures"),
     ),
 }
 
@@ -60,6 +68,7 @@ KEYS: Mapping[str, str] = {
     directory.TOPIC: "The entity, as `force/bedfordshire` or `queue/alliance-default`; the latest of a key holds.",
     directory.AREAS_TOPIC: "`area/` and the SHA-256 of the piece's content.",
     recording.TOPIC: "The incident's id; the contact's for its disposition. Both are UUIDv7.",
+    erasures.TOPIC: "`erasure/` and the contact's id.",
 }
 
 _TEXT = {"type": "string"}
@@ -114,9 +123,14 @@ def document_of(service: str) -> dict[str, Any]:
     messages: dict[str, Any] = {}
     for action, topics in (("send", traffic.sends), ("receive", traffic.receives)):
         for topic in topics:
-            name, facts = _name(topic), facts_on(topic)
+            if topic == keys.TOPIC:
+                channels["keys"] = _KEYS_CHANNEL
+                operations[action + "Keys"] = _operation(action, "keys", ["StreamKey"])
+                messages["StreamKey"] = _STREAM_KEY
+                continue
+            name, facts = _name(topic), [fact for fact in facts_on(topic) if action == "receive" or says(service, fact)]
             channels[name] = _channel(topic, facts)
-            operations[action + name.capitalize()] = _operation(action, name, facts)
+            operations[action + name.capitalize()] = _operation(action, name, [fact.__name__ for fact in facts])
             messages.update((fact.__name__, _message(fact)) for fact in facts)
     for reader in traffic.readers:
         name = f"deadletter-{reader}"
@@ -159,6 +173,11 @@ def facts_on(topic: str) -> list[type[Fact]]:
     return [fact for fact in FACTS if topic == fact.TOPIC]
 
 
+def says(service: str, fact: type[Fact]) -> bool:
+    """Whether a service that sends on the fact's topic states this one: everybody confirms, intake alone erases."""
+    return fact is not erasures.SubjectErased or service == "intake"
+
+
 def _name(topic: str) -> str:
     return topic.removeprefix("hueandcry.")
 
@@ -170,11 +189,11 @@ def _channel(topic: str, facts: Iterable[type[Fact]]) -> dict[str, Any]:
     }
 
 
-def _operation(action: str, channel: str, facts: Iterable[type[Fact]]) -> dict[str, Any]:
+def _operation(action: str, channel: str, messages: Iterable[str]) -> dict[str, Any]:
     return {
         "action": action,
         "channel": {"$ref": f"#/channels/{channel}"},
-        "messages": [{"$ref": f"#/channels/{channel}/messages/{fact.__name__}"} for fact in facts],
+        "messages": [{"$ref": f"#/channels/{channel}/messages/{message}"} for message in messages],
     }
 
 
@@ -197,6 +216,35 @@ def _message(fact: type[Fact]) -> dict[str, Any]:
         "bindings": {"kafka": {"key": {"type": "string", "description": KEYS[fact.TOPIC]}, "bindingVersion": "0.5.0"}},
     }
 
+
+_KEYS_CHANNEL: dict[str, Any] = {
+    "address": keys.TOPIC,
+    "description": "The keys that open `personal`, the latest of each stream: compacted.",
+    "messages": {"StreamKey": {"$ref": "#/components/messages/StreamKey"}},
+}
+_STREAM_KEY: dict[str, Any] = {
+    "name": "stream-key",
+    "title": "Stream key",
+    "summary": (
+        "The key of a stream, there before the first event that needs it. What is not on the topic once it was read to "
+        "its end, the end asked for after such an event was seen, is gone for good. Without a value: destroyed."
+    ),
+    "contentType": "application/octet-stream",
+    "headers": {
+        "type": "object",
+        "properties": {keys.OF_TOPIC: {**_TEXT, "description": "The topic of the events that it opens."}},
+    },
+    "payload": {
+        "description": "A byte that counts the master key's id, the id, then the key as `personal` is sealed: under "
+        "that master key, with `[id, source, subject]` as JSON authenticated."
+    },
+    "bindings": {
+        "kafka": {
+            "key": {"type": "string", "description": "The stream: its source, a space, its subject."},
+            "bindingVersion": "0.5.0",
+        }
+    },
+}
 
 _DEAD_LETTER: dict[str, Any] = {
     "name": "dead-letter",

@@ -19,6 +19,12 @@ from libs.events.types import FACTS, Fact
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
+SEALED: dict[str, Any] = {
+    "type": "string",
+    "description": "Sealed: base64url of a byte 01, a nonce of 12 bytes, AES-256-GCM's ciphertext and tag. The key is "
+    "on hueandcry.keys; `[source, subject, stream version, type]` as JSON is authenticated with it.",
+}
+
 
 def schema_of(fact: type[Fact]) -> dict[str, Any]:
     """The schema of a fact's JSON, self-contained."""
@@ -27,6 +33,8 @@ def schema_of(fact: type[Fact]) -> dict[str, Any]:
         _describe(definition, _struct_named(fact, name))
     root = definitions.pop(reference["$ref"].removeprefix("#/$defs/"))
     root.pop("title")
+    if personal := root["properties"].get("personal"):
+        personal["anyOf"] = [*personal["anyOf"], SEALED]
     schema = {
         "$schema": DIALECT,
         "$id": SCHEMA_BASE + fact.TYPE + ".json",

@@ -13,6 +13,28 @@ Medium: TypeAlias = Literal["voice", "form", "chat", "app", "social", "email", "
 Line: TypeAlias = Literal["999", "101"]
 LocationOf: TypeAlias = Literal["caller", "incident", "other"]
 LocationSource: TypeAlias = Literal["aml", "eisec", "network-cell", "caller", "handler", "device"]
+HoldReason: TypeAlias = Literal[
+    "criminal-proceedings", "civil-proceedings", "complaint", "inquiry", "inspection", "data-request"
+]
+DutyReason: TypeAlias = Literal[
+    "police-information",  # APP Management of Police Information
+    "criminal-procedure",  # Criminal Procedure and Investigations Act 1996, code of practice
+    "court-order",
+    "policy",  # the force's own retention schedule
+]
+ErasureReason: TypeAlias = Literal["request", "retention-ended", "court-order", "unlawful", "error"]
+"""The person asks, the time is over, a court says so, it was never lawful, or a mistake."""
+RectifiedMember: TypeAlias = Literal[
+    "calling-number",
+    "contact-number",
+    "name",
+    "email",
+    "handle",
+    "safe-contact",
+    "words",
+    "message",
+    "location",
+]
 
 
 class Location(Part, frozen=True, kw_only=True):
@@ -111,4 +133,95 @@ class ContactEnded(Fact, frozen=True, kw_only=True):
     """When it ended on the network; the event's time is when we heard of it."""
 
 
-FACTS: tuple[type[Fact], ...] = (ContactReceived, ContactLocated, ContactMessageAdded, ContactEnded)
+class ProtectionFact(Fact, frozen=True, kw_only=True):
+    """Somebody answers for it. No member of it is free text: what is said here outlives the contact's key."""
+
+    by: str
+    """The token subject that said so: staff, not the public."""
+    authority: str
+    """What gives the right: a case, a court's or a request's reference."""
+
+
+class LegalHoldPlaced(ProtectionFact, frozen=True, kw_only=True):
+    """Nothing of the contact may be erased until the hold is lifted."""
+
+    TYPE: ClassVar[str] = "uk.hueandcry.contact.legal-hold-placed.v1"
+    TOPIC: ClassVar[str] = TOPIC
+
+    hold: str
+    reason: HoldReason
+
+
+class LegalHoldLifted(ProtectionFact, frozen=True, kw_only=True):
+    TYPE: ClassVar[str] = "uk.hueandcry.contact.legal-hold-lifted.v1"
+    TOPIC: ClassVar[str] = TOPIC
+
+    hold: str
+
+
+class RetentionDutyPlaced(ProtectionFact, frozen=True, kw_only=True):
+    """Nothing of the contact may be erased before a day."""
+
+    TYPE: ClassVar[str] = "uk.hueandcry.contact.retention-duty-placed.v1"
+    TOPIC: ClassVar[str] = TOPIC
+
+    duty: str
+    reason: DutyReason
+    until: datetime
+    """From this moment on the duty is over."""
+
+
+class RetentionDutyLifted(ProtectionFact, frozen=True, kw_only=True):
+    """The duty was over before its time."""
+
+    TYPE: ClassVar[str] = "uk.hueandcry.contact.retention-duty-lifted.v1"
+    TOPIC: ClassVar[str] = TOPIC
+
+    duty: str
+
+
+class ContactErased(ProtectionFact, frozen=True, kw_only=True):
+    """What identified a person can be read no more, by nobody: the contact's key is destroyed."""
+
+    TYPE: ClassVar[str] = "uk.hueandcry.contact.erased.v1"
+    TOPIC: ClassVar[str] = TOPIC
+
+    reason: ErasureReason
+
+
+class RectifiedPersonal(Part, frozen=True, kw_only=True):
+    text: str | None = None
+    """The right value of a text; None: there is none, what was kept was nobody's."""
+    shape: Shape | None = None
+    """The right place, where a location is corrected."""
+
+
+class ContactRectified(ProtectionFact, frozen=True, kw_only=True):
+    """What was kept was wrong, and this is right (UK GDPR article 16, Data Protection Act 2018 section 46). What was
+    said first stays in its own fact, for auditors."""
+
+    TYPE: ClassVar[str] = "uk.hueandcry.contact.rectified.v1"
+    TOPIC: ClassVar[str] = TOPIC
+
+    rectification: str
+    member: RectifiedMember
+    message: str | None = None
+    """Of which message the text is corrected."""
+    location: Location | None = None
+    """Of which location the place is corrected: what may be kept of it, as it was first said."""
+    reason: Literal["request", "found-wrong", "court-order"]
+    personal: RectifiedPersonal | None = None
+
+
+FACTS: tuple[type[Fact], ...] = (
+    ContactReceived,
+    ContactLocated,
+    ContactMessageAdded,
+    ContactEnded,
+    LegalHoldPlaced,
+    LegalHoldLifted,
+    RetentionDutyPlaced,
+    RetentionDutyLifted,
+    ContactErased,
+    ContactRectified,
+)

@@ -66,4 +66,26 @@ class ContactJoined(Fact, frozen=True, kw_only=True):
     by: str
 
 
-FACTS: tuple[type[Fact], ...] = (ContactDisposed, IncidentOpened, ContactJoined)
+class IncidentCrimed(Fact, frozen=True, kw_only=True):
+    """The incident became a crime, which the force's records system keeps. While it stands, nothing of the contacts
+    that led to it is erased."""
+
+    TYPE: ClassVar[str] = "uk.hueandcry.recording.incident-crimed.v1"
+    TOPIC: ClassVar[str] = TOPIC
+
+    crime: str
+    """The crime's reference in the records system of the force."""
+    by: str
+
+
+class CrimeCancelled(Fact, frozen=True, kw_only=True):
+    """The registrar's last word: no crime."""
+
+    TYPE: ClassVar[str] = "uk.hueandcry.recording.crime-cancelled.v1"
+    TOPIC: ClassVar[str] = TOPIC
+
+    crime: str
+    by: str
+
+
+FACTS: tuple[type[Fact], ...] = (ContactDisposed, IncidentOpened, ContactJoined, IncidentCrimed, CrimeCancelled)

@@ -15,7 +15,7 @@ from libs.events.log.appender import Appender
 from libs.events.log.database import Database
 from libs.events.log.store import Append, check
 from libs.service.run import Health, serve, service_app
-from libs.service.settings import Settings
+from libs.service.settings import KeyedSettings
 from services.intake.api import takes
 from services.intake.app import DESCRIPTION, IntakeSettings
 from services.intake.desk import Desk
@@ -28,11 +28,11 @@ class Nowhere(Appender):
         check(append)
 
 
-def make_app(settings: Settings) -> FastAPI:
+def make_app(settings: KeyedSettings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         database = await Database.connect(settings.database_url, source=settings.source)
-        app.state.desk = Desk(database, Nowhere(database), Waits())
+        app.state.desk = Desk(database, Nowhere(database), Waits(), settings.keyring())
         yield
         await database.close()
 

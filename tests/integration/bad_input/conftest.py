@@ -72,6 +72,8 @@ async def services(running: System) -> AsyncIterator[Services]:
             "queue_id": "bedfordshire-101",
             "force": "bedfordshire",
             "incident_id": incidents[0]["id"],
+            "hold_id": "1",
+            "duty_id": "1",
             "id": "1",
         }
         yield made

@@ -32,9 +32,17 @@ BODIES: dict[str, dict[str, Any]] = {
     "add_location": LOCATION,
     "add_message": {"text": WORDS},
     "end_contact": {"reason": "completed"},
+    "erase_contact": {"authority": "DPO/1", "reason": "request"},
+    "place_hold": {"authority": "CPS/1", "reason": "complaint"},
+    "lift_hold": {"authority": "CPS/1"},
+    "place_duty": {"authority": "RRD/1", "reason": "policy", "until": "2099-01-01T00:00:00Z"},
+    "lift_duty": {"authority": "RRD/1"},
+    "rectify_contact": {"member": "words", "text": WORDS, "authority": "DPO/1", "reason": "request"},
     "claim_next": {"answeringForce": "bedfordshire"},
     "release_contact": {"reason": "unfinished"},
     "confirm_owner": {"owningForce": "bedfordshire"},
+    "record_crime": {"reference": "40/1/26"},
+    "cancel_crime": {"reference": "40/1/26"},
     "dispose_contact": {"disposition": "incident-opened", "incident": {"summary": WORDS, "location": PLACE}},
 }
 """A body that each operation would take, by operation id. A new operation with a body needs one here."""

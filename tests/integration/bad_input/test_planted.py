@@ -250,6 +250,8 @@ def secrets(folder: Path) -> set[str]:
             found.add(json.loads(text)["d"])
         elif match := re.match(r"[a-z]+://[^:/]+:([^@]+)@", text):
             found.add(match[1])
+        elif path.name == "master.keys":
+            found |= {line.split()[1] for line in text.splitlines()}
         elif "\n" not in text:
             found.add(text)
         else:

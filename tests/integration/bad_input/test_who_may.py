@@ -47,9 +47,11 @@ SCOPES: dict[str, dict[str, Any]] = {
 ON_CONTACTS = {
     *("add_location", "add_message", "end_contact", "show_contact", "show_routing", "release_contact"),
     *("confirm_owner", "dispose_contact", "show_audit"),
+    *("erase_contact", "show_erasure", "place_hold", "lift_hold", "place_duty", "lift_duty"),
+    *("rectify_contact", "list_rectifications"),
 }
 ON_QUEUES = {"show_queue", "claim_next"}
-ON_INCIDENTS = {"show_incident"}
+ON_INCIDENTS = {"show_incident", "record_crime", "cancel_crime"}
 QUERIES = {"locate": {"lat": 52.2, "lon": 0.12}, "list_owing_contacts": {"disposition": "none", "limit": 200}}
 AGAIN = {
     "add_location": {"of": "other", "source": "handler", "shape": CAMBRIDGE},
@@ -331,7 +333,7 @@ def _instead(world: World, operation: str, thing: Thing, caller: Caller) -> Thin
     """A contact of the same ties, for what can be done to each but once."""
     contact = thing.contact
     match operation:
-        case "end_contact":
+        case "end_contact" | "erase_contact":
             contact = world.ended[contact]
         case "dispose_contact":
             contact = world.disposed[contact]
@@ -349,6 +351,12 @@ def _may_give_back(caller: Caller) -> bool:
 def _not_done(operation: str, thing: Thing, caller: Caller, answer: Answer) -> list[str]:
     """What is wrong with the answer to one who may know of the thing."""
     wanted: tuple[int, ...] = (200, 201)
+    if operation == "erase_contact":
+        wanted = (200, 202)
+    if operation in ("lift_hold", "lift_duty"):
+        wanted = (409,)  # it is known, and nothing of this id stands on it
+    if operation == "cancel_crime":
+        wanted = (200, 409)  # whoever comes second finds it cancelled
     if operation == "claim_next":
         wanted = (200, 204)
     if operation == "release_contact" and not _may_give_back(caller):

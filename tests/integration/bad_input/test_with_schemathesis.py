@@ -22,12 +22,14 @@ from services.recording.app import RecordingSettings
 from services.recording.app import make_app as make_recording
 from services.router.app import RouterSettings
 from services.router.app import make_app as make_router
+from tests.conftest import MASTERS
 from tests.integration.bad_input.service import Services
 
 NOWHERE: dict[str, Any] = {
     "database_url": "postgresql://nobody@127.0.0.1:1/nothing",
     "kafka_bootstrap_servers": "127.0.0.1:1",
     "oidc_issuer": "http://127.0.0.1:1",
+    "master_keys": MASTERS,
 }
 APPS = {
     "router": make_router(RouterSettings(**NOWHERE)),

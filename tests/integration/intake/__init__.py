@@ -23,7 +23,7 @@ from libs.events.types import contacts, routing
 from libs.events.types.contacts import ContactReceived
 from libs.events.types.routing import Candidate, Cause, ContactRouted
 from services.intake.app import IntakeSettings, make_app
-from tests.conftest import kafka_settings
+from tests.conftest import MASTERS, kafka_settings
 from tests.integration.logs import running, until
 
 CALL: dict[str, Any] = {
@@ -82,7 +82,7 @@ async def a_copy(
             database_url=database_url,
             oidc_issuer=tokens.issuer_url,
             **kafka_settings(broker, "intake"),
-            **settings,
+            **{"master_keys": MASTERS, **settings},
         )
     )
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)

@@ -40,7 +40,7 @@ from libs.events.types.shapes import Point
 from libs.places import encode_area, sha256_of
 from libs.places.grid import to_grid
 from services.recording.app import RecordingSettings, make_app
-from tests.conftest import kafka_settings
+from tests.conftest import MASTERS, kafka_settings
 
 BEDS, CAMBS, HERTS = "bedfordshire", "cambridgeshire", "hertfordshire"
 IN_CAMBS = {"kind": "point", "lat": 52.20, "lon": 0.12}
@@ -264,7 +264,10 @@ async def running_system(logins: Logins, broker: Broker, secrets: Path, copies: 
         clients = []
         for _ in range(copies):
             settings = RecordingSettings(
-                database_url=logins.url, oidc_issuer=address, **kafka_settings(broker, "recording")
+                database_url=logins.url,
+                oidc_issuer=address,
+                master_keys=MASTERS,
+                **kafka_settings(broker, "recording"),
             )
             app = make_app(settings)
             await stack.enter_async_context(app.router.lifespan_context(app))

@@ -47,7 +47,7 @@ from libs.events.types.directory import AreaChunkPublished, AreaRef, BoundariesA
 from libs.events.types.shapes import Circle, Point, Shape
 from libs.places import encode_area, sha256_of
 from libs.places.grid import to_wgs84
-from tests.conftest import kafka_settings
+from tests.conftest import MASTERS, kafka_settings
 from tests.unit.services.router.given import DIRECTORY, MEDIA
 
 SQUARES = ("bedfordshire", "cambridgeshire", "hertfordshire", "essex")
@@ -243,6 +243,7 @@ def start_router(database_url: str, broker: Broker, issuer_url: str, folder: Pat
         | {
             "PORT": str(port),
             "DATABASE_URL": database_url,
+            "MASTER_KEYS": MASTERS,
             **{name.upper(): value for name, value in kafka_settings(broker, "router").items()},
             "OIDC_ISSUER": issuer_url,
         },

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from datetime import timedelta
+
 from deploy.local.topics import DAY_MS, HOUR_MS, TOPICS, all_topics, topics_of
+from libs.events.log.erasures import reader_of
 from libs.events.log.held import dead_letter_topic
 from libs.events.schemas.documents import TRAFFIC
 from libs.events.types import FACTS
 from services.intake import decisions
+from services.intake.protection_models import BROKER_FORGETS, FEEDS_FORGET, SERVICES
 from services.recording import app as recording
 from services.recording.projections import PROJECTIONS
 from services.router import app as router
@@ -23,8 +27,16 @@ def test_facts_are_kept_for_ever() -> None:
         assert BY_NAME[topic].settings["retention.bytes"] == "-1"
 
 
-def test_the_directory_has_one_order() -> None:
+def test_the_directory_and_the_erasures_have_one_order() -> None:
     assert BY_NAME["hueandcry.directory"].partitions == 1
+    assert BY_NAME["hueandcry.erasures"].partitions == 1
+
+
+def test_what_an_erasure_says_of_the_broker_and_the_feeds_is_what_the_topics_do() -> None:
+    keys, feed = BY_NAME["hueandcry.keys"].settings, topics_of("bedfordshire")[0].settings
+    assert int(keys["max.compaction.lag.ms"]) + int(keys["segment.ms"]) <= BROKER_FORGETS / timedelta(milliseconds=1)
+    assert int(feed["retention.ms"]) + 2 * int(feed["segment.ms"]) == FEEDS_FORGET / timedelta(milliseconds=1)
+    assert set(SERVICES) == set(BY_NAME["hueandcry.erasures"].read_by)
 
 
 def test_a_key_of_a_subject_replaces_the_one_before_within_a_day() -> None:
@@ -50,7 +62,7 @@ def test_each_topic_stands_in_the_table_once() -> None:
 
 def test_every_shared_reader_has_its_dead_letter_topic_and_a_rebuilt_read_model_the_same() -> None:
     generations = [projection.reader(generation) for projection in PROJECTIONS for generation in (1, 2)]
-    readers = [decisions.READER, router.READER, recording.READER, *generations]
+    readers = [decisions.READER, router.READER, recording.READER, *generations, *map(reader_of, SERVICES)]
     dead_letters = {name for name in BY_NAME if name.startswith("hueandcry.deadletter.")}
     assert {dead_letter_topic(reader) for reader in readers} == dead_letters
 

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libs.events.cipher import new_key
 from libs.service.idempotency import Keyed, read_key
-from libs.service.problem import BadRequest, IdempotencyMismatch
+from libs.service.problem import BadRequest, Conflicting, IdempotencyMismatch
 
 values = st.recursive(
     st.none()
@@ -134,3 +135,23 @@ def test_a_key_is_read_quoted_or_bare(header: str, key: str) -> None:
 def test_what_is_no_key_is_refused(header: str) -> None:
     with pytest.raises(BadRequest):
         read_key(header)
+
+
+def test_a_fingerprint_tells_nobody_without_the_contact_s_key_what_was_asked() -> None:
+    contact, made, key, other = str(uuid4()), str(uuid4()), new_key(), new_key()
+    request = _request(b'{"callingNumber":"+447700900123"}')
+    claim = request.claim(contact, made, key=key)
+    assert request.made(contact, claim.fingerprint, key=key) == made
+    for guessed in (None, other):
+        with pytest.raises(IdempotencyMismatch):
+            request.made(contact, claim.fingerprint, key=guessed)
+    elsewhere = _request(b'{"callingNumber":"+447700900123"}', subject="gateway-2")
+    assert elsewhere.claim(contact, made, key=key).fingerprint != claim.fingerprint
+
+
+def test_a_request_about_a_contact_that_was_erased_is_told_so() -> None:
+    contact = str(uuid4())
+    request = _request()
+    claim = request.claim(contact, contact, key=new_key())
+    with pytest.raises(Conflicting, match="erased"):
+        request.made(contact, claim.fingerprint, key=b"")

@@ -12,13 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.events.envelope import Event
+from libs.events.log.keyring import Keyring, new_master
 from libs.events.types import Fact
 from libs.events.types.contacts import ContactEnded, ContactLocated, ContactReceived, Location, ReceivedPersonal
 from libs.events.types.routing import ContactRouted, OwnerConfirmed
 from libs.events.types.shapes import Circle, Point, Postcode, Shape
 from services.recording.app import REACTIONS
 from services.recording.contact import Contact
-from services.recording.disposition import after_disposal
+from services.recording.disposition import Keys, after_disposal
 from services.recording.incidents import decide, incident_id
 from services.recording.reader import open_report
 from services.recording.reports import BY_ITSELF, incident_of_report, opens_by_itself, place_of
@@ -161,7 +162,10 @@ def test_the_disposition_follows_from_the_routing_and_the_incident_from_the_disp
     report = a_report()
     contact = contact_after(report, routed())
     last = Event.of(report, source="/intake", subject=str(contact.id), version=1, traceparent="00-aa-bb-01")
-    disposed, (disposal, opening) = open_report(contact, last.data, last, "/recording")
+    keyring = Keyring("/recording", new_master().line)
+    keys = Keys(keyring.new(str(contact.id)), keyring.new(incident_id(str(contact.id))))
+    disposed, (disposal, opening) = open_report(contact, report, last, source="/recording", keys=keys)
+    assert (disposal.key, opening.key) == (keys.contact.new, keys.incident.new)
     assert (disposal.subject, disposal.expected) == (str(contact.id), 0)
     assert (opening.subject, opening.expected) == (incident_id(str(contact.id)), 0)
     (said,), (opened,) = disposal.events, opening.events

@@ -5,7 +5,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from libs.events.types.contacts import ContactEnded, ContactLocated, ContactMessageAdded
+from libs.events.types.contacts import ContactEnded, ContactLocated, ContactMessageAdded, ContactRectified
 from libs.events.types.routing import ContactRouted
 from services.router.contact import Heard, Placed, evolve, fold, hear
 from tests.unit.services.router.given import NOON, heard, location, placed, received
@@ -49,6 +49,45 @@ def test_of_several_locations_told_at_once_the_last_usable_one_counts() -> None:
 def test_caller_and_incident_are_kept_apart() -> None:
     after = later_location(heard(caller=placed(bedfordshire=1.0)), placed("later", essex=1.0), of="incident")
     assert (after.caller, after.incident) == (placed(bedfordshire=1.0), placed("later", essex=1.0))
+
+
+def corrected(known: Heard, name: str, place: Placed | None, of: str = "caller") -> Heard:
+    fact = ContactRectified(
+        by="dpo",
+        authority="DPO/1",
+        reason="found-wrong",
+        rectification="r",
+        member="location",
+        location=location(name, of),  # type: ignore[arg-type]
+    )
+    result = hear(known, fact, version=3, at=NOON, places={} if place is None else {name: place})
+    assert result is not None
+    assert result.version == 3
+    return result
+
+
+@pytest.mark.parametrize("place", [None, placed("used"), placed("used", hertfordshire=1.0)])
+def test_the_right_place_takes_the_wrong_one_s_whatever_it_names(place: Placed | None) -> None:
+    known = heard(caller=placed("used", bedfordshire=1.0), incident=placed("where", essex=1.0))
+    after = corrected(known, "used", place)
+    assert (after.caller, after.incident) == (place, known.incident)
+
+
+def test_a_correction_of_an_earlier_place_changes_nothing() -> None:
+    known = heard(caller=placed("used", bedfordshire=1.0))
+    assert corrected(known, "earlier", placed("earlier", essex=1.0)).caller == known.caller
+
+
+def test_a_place_that_could_not_be_used_can_be_used_once_it_is_right() -> None:
+    place = placed("unusable", essex=1.0)
+    assert corrected(heard(), "unusable", place).caller == place
+    assert corrected(heard(), "unusable", place, of="incident").incident == place
+
+
+def test_a_corrected_name_is_nothing_to_the_router() -> None:
+    fact = ContactRectified(by="dpo", authority="DPO/1", reason="request", rectification="r", member="name")
+    known = heard(caller=placed(bedfordshire=1.0))
+    assert hear(known, fact, version=2, at=NOON) == msgspec.structs.replace(known, version=2)
 
 
 def test_a_message_can_turn_a_contact_into_an_emergency_and_none_turns_it_back() -> None:

@@ -209,6 +209,7 @@ def test_the_first_decision_is_made_on_the_first_fact_and_every_reaction_has_one
         "ContactReceived",
         "ContactLocated",
         "ContactMessageAdded",
+        "ContactRectified",
         "ContactEnded",
     ]
 
