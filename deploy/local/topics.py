@@ -34,6 +34,7 @@ READERS = {
     "recording": "recording",
     "audit": "recording",
     "incidents": "recording",
+    "access": "recording",
 }
 """The shared readers, which park what they cannot process, and whose they are. A read model's generations are one."""
 
@@ -73,7 +74,7 @@ TOPICS = (
     Topic("hueandcry.directory", written_by=("directory",), read_by=("router", "recording"), partitions=1),
     Topic("hueandcry.areas", written_by=("directory",), read_by=("router", "recording"), partitions=1),
     Topic("hueandcry.recording", written_by=("recording",), read_by=("recording",)),
-    Topic("hueandcry.access", written_by=SERVICES),
+    Topic("hueandcry.access", written_by=("intake", "recording"), read_by=("recording",)),
     Topic("hueandcry.keys", written_by=SERVICES, read_by=SERVICES, cleanup="compact"),
     *(Topic(f"hueandcry.deadletter.{reader}", written_by=(service,)) for reader, service in READERS.items()),
 )

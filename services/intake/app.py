@@ -20,6 +20,7 @@ from libs.service.parked import router as parked
 from libs.service.publishing import publishing
 from libs.service.run import Health, service_app
 from libs.service.settings import Settings
+from libs.service.trace import Tracer
 from services.intake import decisions
 from services.intake.api import shows, takes
 from services.intake.desk import Desk
@@ -64,6 +65,7 @@ def make_app(settings: Settings) -> FastAPI:
                 from_start=False,
             )
             app.state.desk = Desk(reader, appender, waits)
+            app.state.tracer = Tracer(appender, source=settings.source)
 
             health.add("decisions", decided.trouble, required=False)
             health.add("waits", woken.trouble, required=False)

@@ -28,6 +28,7 @@ from libs.service.caller import Caller
 from libs.service.context import current_traceparent
 from libs.service.idempotency import Keyed
 from libs.service.problem import NotFound
+from libs.service.trace import NO_REASON, Why
 from services.intake import reference
 from services.intake.contact import AddLocation, AddMessage, Contact, EndContact, ReceiveContact, contact_of, decide
 from services.intake.decisions import Decision, decision_from, latest_decision
@@ -40,7 +41,11 @@ DRAWS = 10
 TRIES = 20
 """How often a command is decided again because the contact moved on meanwhile."""
 
-_READ = "SELECT told, decision_version, decided_at, fact FROM contact_in_scope($1, $2, $3)"
+PATIENCE_S = 1.5
+"""A handler may be quicker than Kafka: how long we wait to hear that a contact is in his hands."""
+_LOOK_EVERY_S = 0.05
+
+_READ = "SELECT told, decision_version, decided_at, fact, in_hand FROM contact_in_scope($1, $2, $3, $4)"
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -48,6 +53,22 @@ class Receipt(NamedTuple):
     contact: str
     reference: str
     received_at: datetime
+
+
+class Opened(NamedTuple):
+    """A contact as one caller may see it now."""
+
+    contact: Contact
+    decision: Decision | None
+    in_hand: str | None
+    """The contact in his hands for which he sees it: this one, or the one that he named."""
+    broke_glass: bool = False
+
+    @property
+    def force(self) -> str | None:
+        """Whose data it is: its owner's, and until one is known that of the force it was presented to."""
+        owner = None if self.decision is None else self.decision.routed.owning_force
+        return owner or self.contact.received.presented_force
 
 
 class Desk:
@@ -109,9 +130,10 @@ class Desk:
         held = await holder(self._reader, keyed.claim_key)
         if held is None:
             return None
-        contact, _ = await self._read(Scope((), gateway), keyed.made(*held))
-        if contact is None:
+        opened = await self._read(Scope((), gateway), keyed.made(*held))
+        if opened is None:
             raise Unavailable("the contact of this key cannot be read")
+        contact = opened.contact
         return Receipt(contact.id, contact.received.reference, contact.received_at)
 
     async def _decision(
@@ -146,7 +168,10 @@ class Desk:
         for attempt in range(TRIES):
             # Before the contact is loaded, so that what the first request made is in it.
             held = None if keyed is None else await holder(self._reader, keyed.claim_key)
-            contact, _ = await self.show(caller, contact_id)
+            opened = await self._read(_reach(caller), await self._id_of(contact_id))
+            if opened is None:
+                raise NotFound
+            contact = opened.contact
             if attempt == 0:
                 found(contact)
             if keyed is not None and held is not None:
@@ -170,22 +195,40 @@ class Desk:
                 return contact_of(events, contact) or contact, made
         raise Unavailable("the contact is changing too fast")
 
-    async def show(self, caller: Caller, contact_id: str) -> tuple[Contact, Decision | None]:
+    async def open(self, caller: Caller, contact_id: str, why: Why = NO_REASON) -> Opened:
         """The contact and its latest decision, by the contact's id or its reference.
 
-        Raises NotFound where there is no such contact, or none that the caller may see.
+        Raises NotFound where there is no such contact, or none that the caller may open.
         """
-        contact, decision = await self._read(_scope(caller), await self._id_of(contact_id))
-        if contact is None:
+        id_, own = await self._id_of(contact_id), _own(caller)
+        opened = await self._read(own, id_, why.in_hand)
+        if opened is None and _is_staff(caller) and caller.visible != caller.at_home:
+            beyond = await self._read(Scope(caller.visible, caller.subject), id_, why.in_hand)
+            if beyond is not None and why.break_glass is not None:
+                return beyond._replace(broke_glass=True)
+            if beyond is not None:
+                opened = await self._await_hands(own, id_, why.in_hand)
+        if opened is None:
             raise NotFound
-        return contact, decision
+        return opened
 
-    async def _read(self, seen: Scope, contact_id: str) -> tuple[Contact | None, Decision | None]:
-        rows = await self._reader.fetch(_READ, *seen, contact_id)
+    async def _await_hands(self, own: Scope, contact_id: str, read_for: str | None) -> Opened | None:
+        """Another force's contact, once it is in the caller's hands; None: it does not come into them."""
+        until = asyncio.get_running_loop().time() + PATIENCE_S
+        opened = None
+        while opened is None and asyncio.get_running_loop().time() < until:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            opened = await self._read(own, contact_id, read_for)
+        return opened
+
+    async def _read(self, seen: Scope, contact_id: str, read_for: str | None = None) -> Opened | None:
+        rows = await self._reader.fetch(_READ, *seen, contact_id, read_for)
         contact = contact_of(event_of(row["told"], self._reader.source) for row in rows)
-        if not rows or rows[0]["fact"] is None:
-            return contact, None
-        return contact, decision_from(rows[0]["decision_version"], rows[0]["decided_at"], rows[0]["fact"])
+        if contact is None:
+            return None
+        first = rows[0]
+        decision = first["fact"] and decision_from(first["decision_version"], first["decided_at"], first["fact"])
+        return Opened(contact, decision, first["in_hand"])
 
     async def _id_of(self, text: str) -> str:
         if _UUID.fullmatch(text.lower()):
@@ -197,8 +240,18 @@ class Desk:
         return held[0]
 
 
-def _scope(caller: Caller) -> Scope:
-    """A gateway sees what it brought; everybody else what was presented to, or is owned by, a force of theirs, and what
-    is the alliance's, if they may see that."""
+def _own(caller: Caller) -> Scope:
+    """What a caller may open: a gateway what it brought; everybody else what was presented to, or is owned by, their
+    home force, what is in their own hands, and what is the alliance's, if they may see that."""
+    return Scope(caller.at_home if _is_staff(caller) else (), caller.subject)
+
+
+def _reach(caller: Caller) -> Scope:
+    """What a caller may add to: a gateway what it brought; everybody else what was presented
+    to, or is owned by, a force of theirs, and what is the alliance's, if they may see that."""
     gateway = caller.subject if "gateway" in caller.roles else None
-    return Scope((), gateway) if caller.roles == {"gateway"} else Scope(caller.visible, gateway)
+    return Scope(caller.visible if _is_staff(caller) else (), gateway)
+
+
+def _is_staff(caller: Caller) -> bool:
+    return caller.roles != {"gateway"}

@@ -9,8 +9,10 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path, Query
 from starlette.requests import Request
 
+from libs.events.envelope import Event
+from libs.events.log.database import Database
 from libs.events.log.scope import Scope
-from libs.events.log.store import load
+from libs.events.log.store import event_of
 from libs.service import cursors
 from libs.service.access import allow
 from libs.service.bodies import Slug
@@ -18,6 +20,7 @@ from libs.service.caller import Caller
 from libs.service.cursors import CursorQuery
 from libs.service.idempotency import IdempotencyKey, keyed
 from libs.service.problem import NotFound, responses
+from libs.service.trace import Shown, WhyHeaders, leave
 from services.recording import contact_table
 from services.recording.audit import history_of
 from services.recording.contact_table import START, After
@@ -44,6 +47,9 @@ router = APIRouter(prefix="/v1")
 
 Limit: TypeAlias = Annotated[int, Query(ge=1, le=MAX_PAGE, description="The most that one page shows.")]
 ByForce: TypeAlias = Annotated[Slug | None, Query(description="Of these, what this force owns.")]
+
+
+_INCIDENT = "SELECT told, in_hand FROM incident_in_scope($1, $2, $3, $4)"
 
 
 class Before(NamedTuple):
@@ -73,7 +79,9 @@ async def dispose_contact(
     is one of the candidates; else the owner is provisional.
     """
     key = await keyed(request, idempotency_key, caller, "dispose_contact")
-    return _disposed(contact_id, await _desk(request).dispose(contact_id, body, caller, key))
+    outcome = await _desk(request).dispose(contact_id, body, caller, key)
+    await leave(request, caller, *_combined(str(contact_id), outcome, caller))
+    return _disposed(contact_id, outcome)
 
 
 @router.get("/contacts", tags=["contacts"], responses=responses(422))
@@ -128,13 +136,24 @@ async def show_incident(
     request: Request,
     incident_id: Annotated[UUID, Path(description="The incident's id.")],
     caller: Annotated[Caller, Depends(allow("show_incident"))],
+    why: WhyHeaders,
 ) -> IncidentView:
-    """Show an incident as it stands this moment."""
+    """Show an incident as it stands this moment.
+
+    That somebody is shown it is written down before he is. Where it is not opened for a contact in his hands, he says
+    for what. Another force's incident is opened for whom a contact that led to it is, or was, in the hands of, or by
+    break-glass.
+    """
     database = _desk(request).database
-    events = await load(database, str(incident_id), Scope(caller.visible))
+    wide = Scope(caller.visible, caller.subject)
+    events, in_hand = await read_incident(database, incident_id, Scope(caller.at_home, caller.subject), why.in_hand)
+    if broke_glass := not events and why.break_glass is not None:
+        events, in_hand = await read_incident(database, incident_id, wide, why.in_hand)
     incident = incident_of(event.fact for event in events)
     if incident is None:
         raise NotFound
+    ids = (str(incident_id),)
+    await leave(request, caller, Shown(incident.opened.owning_force, "incident", ids, in_hand, broke_glass), why=why)
     return _view(incident_id, incident, events[0].time)
 
 
@@ -143,6 +162,7 @@ async def show_audit(
     request: Request,
     contact: Annotated[UUID, Query(description="The contact's id.")],
     caller: Annotated[Caller, Depends(allow("show_audit"))],
+    why: WhyHeaders,
 ) -> AuditView:
     """Every event about a contact and the incident it led to, in order, without what identifies a person.
 
@@ -150,12 +170,35 @@ async def show_audit(
     """
     database = _desk(request).database
     seen = Scope(caller.visible)
-    if await contact_table.read(database, seen, contact) is None:
+    known = await contact_table.read(database, seen, contact)
+    if known is None:
         raise NotFound
     entries, complete = await history_of(database, seen, str(contact))
+    await leave(
+        request, caller, Shown(known.owning_force or known.presented_force, "history", (str(contact),)), why=why
+    )
     return AuditView(
         contact=contact, complete=complete, events=[AuditEntryView.model_validate(entry) for entry in entries]
     )
+
+
+async def read_incident(
+    database: Database, id_: UUID, seen: Scope, read_for: str | None
+) -> tuple[list[Event], str | None]:
+    """An incident's events, and for which contact in the caller's hands it is read; none where it is not in the
+    scope."""
+    rows = await database.fetch(_INCIDENT, *seen, id_, read_for)
+    return [event_of(row["told"], database.source) for row in rows], rows[0]["in_hand"] if rows else None
+
+
+def _combined(contact: str, outcome: Outcome, caller: Caller) -> list[Shown]:
+    """What was joined by a disposition: a contact with an incident that others led to."""
+    if outcome.disposed.disposition != "joined-incident" or outcome.incident_id is None or outcome.incident is None:
+        return []
+    in_hand = contact if outcome.handler == caller.subject else None
+    ids = (contact, outcome.incident_id)
+    forces = dict.fromkeys((outcome.disposed.force, outcome.incident.opened.owning_force))
+    return [Shown(force, "incident", ids, in_hand) for force in forces]
 
 
 def _desk(request: Request) -> Desk:

@@ -16,6 +16,7 @@ from pydantic import Field
 
 from libs.alliance.copy import AllianceCopy
 from libs.events.envelope import Event
+from libs.events.log.appender import Appender
 from libs.events.log.consumer import SharedReader
 from libs.events.log.projection import Projector
 from libs.events.types import Fact, contacts, routing
@@ -32,11 +33,13 @@ from libs.service import parked
 from libs.service.publishing import publishing
 from libs.service.run import Health, service_app
 from libs.service.settings import Settings
-from services.recording import api, contact, owing
+from libs.service.trace import Tracer
+from services.recording import access_api, api, contact, owing, reviews
 from services.recording.desk import Desk
 from services.recording.disposition import Arrivals
 from services.recording.projections import PROJECTIONS
 from services.recording.reader import make_apply
+from services.recording.reviews import Reviews
 
 REACTIONS: Mapping[type[Fact], Callable[[contact.Contact, Event, Any], contact.Contact]] = {
     ContactReceived: contact.receive,
@@ -90,14 +93,19 @@ def make_app(settings: Settings) -> FastAPI:
             )
             projector = Projector(PROJECTIONS, database=consumer, broker=broker)
             app.state.desk = Desk(writer, reader, alliance, arrivals, on_commit=relay.wake)
+            appender = Appender(writer, on_commit=relay.wake)
+            app.state.tracer = Tracer(appender, source=settings.source)
+            app.state.reviews = Reviews(reader, appender)
 
             health.add("contacts", contacts_reader.trouble, required=False)
             health.add("read models", projector.trouble, required=False)
             health.add("alliance", alliance.trouble, required=False)
+            background.start("appender", appender.run)
             background.start("alliance's copy", alliance.run)
             background.start("contacts reader", contacts_reader.run)
             background.start("read models' readers", projector.run)
             background.start("count of owed dispositions", partial(owing.measure, consumer))
+            background.start("count of owed reviews", partial(reviews.measure, consumer))
             yield
 
     return service_app(
@@ -105,6 +113,6 @@ def make_app(settings: Settings) -> FastAPI:
         description=DESCRIPTION,
         settings=settings,
         lifespan=lifespan,
-        routers=[api.router, parked.router],
+        routers=[api.router, access_api.router, parked.router],
         health=health,
     )

@@ -60,6 +60,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     disposed_at: datetime
     incident_id: str | None = None
     incident: Incident | None = None
+    handler: str | None = None
+    """In whose hands the contact is, or was."""
 
 
 class Arrivals:
@@ -150,7 +152,7 @@ async def _dispose(
             incident = None
     decision = decide(standing, incident, command)
     if standing is not None:
-        return await _what_stands(connection, streams[subject], standing)
+        return await _what_stands(connection, contact, streams[subject], standing)
 
     now = datetime.now(UTC)
     appends = appends_of(decision, contact, incident, source=source, time=now, keyed=keyed, traceparent=traceparent)
@@ -162,14 +164,24 @@ async def _dispose(
     await append(connection, appends)
     for fact in decision.on_incident:
         incident = evolve(incident, fact)
-    return Outcome(disposed=disposed, disposed_at=now, incident_id=decision.incident, incident=incident)
+    return Outcome(
+        disposed=disposed, disposed_at=now, incident_id=decision.incident, incident=incident, handler=contact.handler
+    )
 
 
-async def _what_stands(connection: Connection, stream: list[Event], standing: ContactDisposed) -> Outcome:
+async def _what_stands(
+    connection: Connection, contact: Contact, stream: list[Event], standing: ContactDisposed
+) -> Outcome:
     incident = None
     if standing.incident is not None:
         incident = incident_of(event.fact for event in await load(connection, standing.incident))
-    return Outcome(disposed=standing, disposed_at=stream[0].time, incident_id=standing.incident, incident=incident)
+    return Outcome(
+        disposed=standing,
+        disposed_at=stream[0].time,
+        incident_id=standing.incident,
+        incident=incident,
+        handler=contact.handler,
+    )
 
 
 def after_disposal(contact: Contact, disposed: ContactDisposed, at: datetime) -> Contact:

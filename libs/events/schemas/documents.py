@@ -14,7 +14,7 @@ from typing import Any
 
 from libs.events.envelope import MAX_EVENT_BYTES, SCHEMA_BASE
 from libs.events.schemas.make import spaced
-from libs.events.types import FACTS, Fact, contacts, directory, recording, routing
+from libs.events.types import FACTS, Fact, access, contacts, directory, recording, routing
 
 PAYLOAD_FORMAT = "application/schema+json;version=draft-2020-12"
 
@@ -32,7 +32,7 @@ class Traffic:
 TRAFFIC: Mapping[str, Traffic] = {
     "intake": Traffic(
         "Takes contacts on every channel, and hears where they were routed.",
-        sends=(contacts.TOPIC,),
+        sends=(contacts.TOPIC, access.TOPIC),
         receives=(routing.TOPIC,),
         readers=("intake",),
     ),
@@ -48,9 +48,16 @@ TRAFFIC: Mapping[str, Traffic] = {
     ),
     "recording": Traffic(
         "Keeps what every contact came to, the incidents, and the audit of all of it.",
-        sends=(recording.TOPIC,),
-        receives=(contacts.TOPIC, routing.TOPIC, directory.TOPIC, directory.AREAS_TOPIC, recording.TOPIC),
-        readers=("recording", "audit", "incidents"),
+        sends=(recording.TOPIC, access.TOPIC),
+        receives=(
+            contacts.TOPIC,
+            routing.TOPIC,
+            directory.TOPIC,
+            directory.AREAS_TOPIC,
+            recording.TOPIC,
+            access.TOPIC,
+        ),
+        readers=("recording", "audit", "incidents", "access"),
     ),
 }
 
@@ -60,6 +67,7 @@ KEYS: Mapping[str, str] = {
     directory.TOPIC: "The entity, as `force/bedfordshire` or `queue/alliance-default`; the latest of a key holds.",
     directory.AREAS_TOPIC: "`area/` and the SHA-256 of the piece's content.",
     recording.TOPIC: "The incident's id; the contact's for its disposition. Both are UUIDv7.",
+    access.TOPIC: "`reads/` and an id of the service's copy that answered; `read/` or `review/` and the access's id.",
 }
 
 _TEXT = {"type": "string"}
