@@ -25,9 +25,9 @@ stop: venv ## stop a run from another terminal
 reset: venv ## forget all that local runs have stored
 	@$(RUN) deploy.local.reset
 
-token: venv ## print a bearer token: make token ROLE=handler FORCE=bedfordshire (SUBJECT=… SITE=… ALLIANCE_QUEUE=1 HOURS=12)
-	@$(RUN) deploy.local.token --role '$(ROLE)' --force '$(FORCE)' --subject '$(SUBJECT)' --site '$(SITE)' \
-	  --hours '$(or $(HOURS),12)' $(if $(ALLIANCE_QUEUE),--alliance)
+token: venv ## print a bearer token: make token ROLE=handler FORCE=bedfordshire (HOME_FORCE=… SUBJECT=… SITE=… ALLIANCE_QUEUE=1 HOURS=12)
+	@$(RUN) deploy.local.token --role '$(ROLE)' --force '$(FORCE)' --home '$(HOME_FORCE)' --subject '$(SUBJECT)' \
+	  --site '$(SITE)' --hours '$(or $(HOURS),12)' $(if $(ALLIANCE_QUEUE),--alliance)
 
 lint: venv ## format, style, types, who may import whom, schemas' compatibility
 	.venv/bin/ruff format --check .

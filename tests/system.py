@@ -27,6 +27,7 @@ from deploy.local.secret_files import secret
 from deploy.local.supervisor import Part
 from deploy.local.topics import create_topics
 from libs.events.log.broker import Broker
+from libs.service.trace import PURPOSE
 from services.directory import alliance_file
 
 PORTS = 9
@@ -120,8 +121,9 @@ class System:
             if part.child is not None:
                 part.child.stop(part.stop_limit_s)
 
-    def headers(self, role: str, *forces: str, subject: str | None = None) -> dict[str, str]:
-        """An Authorization header; without forces, for all of the alliance and its default queue."""
+    def headers(self, role: str, *forces: str, subject: str | None = None, home: str | None = None) -> dict[str, str]:
+        """Headers of a caller who says for what he opens what is not in his hands; without forces, for all of the
+        alliance and its default queue."""
         token = make_token(
             self.layout.secrets,
             self.layout.issuer_url,
@@ -129,8 +131,9 @@ class System:
             forces=forces or self.forces,
             subject=subject or f"test-{role}",
             alliance=not forces,
+            home=home,
         )
-        return {"Authorization": f"Bearer {token}"}
+        return {"Authorization": f"Bearer {token}", PURPOSE: "quality"}
 
     def client(self, service: str, role: str, **options: Any) -> httpx.AsyncClient:
         return httpx.AsyncClient(

@@ -68,6 +68,7 @@ def make_token(
     subject: str,
     site: str | None = None,
     alliance: bool = False,
+    home: str | None = None,
     lifetime_s: int = 12 * 60 * 60,
 ) -> str:
     """A token of the local issuer, valid from now on."""
@@ -88,6 +89,8 @@ def make_token(
         claims["site"] = site
     if alliance:
         claims["alliance"] = True
+    if home is not None:
+        claims["homeForce"] = home
     return jwt.encode({"alg": ALGORITHM, "kid": key.kid, "typ": "at+jwt"}, claims, key, algorithms=[ALGORITHM])
 
 

@@ -17,6 +17,7 @@ def main() -> None:
     parser.add_argument("--role", default="", help="one or more of: " + ", ".join(sorted(ROLES)))
     parser.add_argument("--force", default="", help="the forces it may see, as bedfordshire,hertfordshire")
     parser.add_argument("--subject", default="", help="who it is for; by default made from the role")
+    parser.add_argument("--home", default="", help="its own force, where it may see several")
     parser.add_argument("--site", default="", help="where a handler sits")
     parser.add_argument("--alliance", action="store_true", help="it may also see the alliance's default queue")
     parser.add_argument("--hours", type=float, default=12.0)
@@ -39,6 +40,7 @@ def main() -> None:
             subject=asked.subject or f"local-{roles[0]}",
             site=asked.site or None,
             alliance=asked.alliance,
+            home=asked.home or None,
             lifetime_s=int(asked.hours * 3600),
         )
     )

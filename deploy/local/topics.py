@@ -39,6 +39,7 @@ READERS = {
     "intake-erasures": "intake",
     "router-erasures": "router",
     "recording-erasures": "recording",
+    "access": "recording",
 }
 """The shared readers, which park what they cannot process, and whose they are. A read model's generations are one."""
 
@@ -79,7 +80,7 @@ TOPICS = (
     Topic("hueandcry.areas", written_by=("directory",), read_by=("router", "recording"), partitions=1),
     Topic("hueandcry.recording", written_by=("recording",), read_by=("recording", "intake")),
     Topic("hueandcry.erasures", written_by=KEEPING, read_by=KEEPING, partitions=1),
-    Topic("hueandcry.access", written_by=SERVICES),
+    Topic("hueandcry.access", written_by=("intake", "recording"), read_by=("recording",)),
     Topic(
         "hueandcry.keys",
         written_by=("intake", "recording"),

@@ -13,6 +13,7 @@ To let somebody in
     scopes         whose a thing is, and to whom that shows it
     caller         who calls: subject, roles, forces, site
     tokens         bearer tokens, verified
+    trace, seal    who looked at whose data: written before the answer goes out
     issuer         the issuer's keys, kept through its outages
 To be asked and to answer
     bodies         the base of every request's and answer's body; words, names, ids

@@ -1,9 +1,10 @@
 """Who may do what: one table for all four services.
 
-A row gives each role that may call an operation its force scope (`libs.service.scopes`). `allow(operation_id)` guards
-an operation by its row, `may_know` asks it whether a thing may be shown; `check_complete(app)` names operations without
-one, and `libs.service.run` refuses to start then. The documents' "Who may call" is made from the same rows, and so is
-the test that tries every role on every operation in every scope.
+A row gives each role that may call an operation its force scope (`libs.service.scopes`), and says as what the
+operation leaves a trace (`libs.service.trace`). `allow(operation_id)` guards an operation by its row, `may_know` asks
+it whether a thing may be shown; `check_complete(app)` names operations without one, and those that may show a person
+without leaving a trace, and `libs.service.run` refuses to start then. The documents' "Who may call" is made from the
+same rows, and so is the test that tries every role on every operation in every scope.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from fastapi.security.base import SecurityBase
 from starlette.requests import Request
 
-from libs.service import metrics, query, tokens
+from libs.events.types.access import Act
+from libs.service import metrics, query, seal, tokens
+from libs.service.bodies import personal_members
 from libs.service.caller import ROLES, Caller
 from libs.service.problem import Forbidden, Unauthenticated
 from libs.service.rates import Rates, hold
@@ -42,15 +45,21 @@ __all__ = [
 class Rule:
     """Who may call an operation, and what of it each role may know of."""
 
-    def __init__(self, scopes: Mapping[str, Scope], *, spares_emergencies: bool = False) -> None:
+    def __init__(
+        self, scopes: Mapping[str, Scope], *, spares_emergencies: bool = False, trace: Act | None = None
+    ) -> None:
         """`spares_emergencies`: the operation itself refuses a client that asks too much (`rates.refuse_unless`), once
-        it knows that this is no emergency."""
+        it knows that this is no emergency.
+
+        `trace`: as what the operation leaves a trace (`libs.service.trace`) before its answer goes out; None: no
+        answer of it says who or where a person is."""
         unknown = set(scopes) - ROLES
         if unknown or not scopes:
             raise ValueError(f"a rule needs roles, and knows of none called {', '.join(sorted(unknown)) or '(empty)'}")
         self.scopes = dict(scopes)
         self.roles = tuple(scopes)
         self.spares_emergencies = spares_emergencies
+        self.trace = trace
 
     def admits(self, caller: Caller, thing: Belongs) -> bool:
         """Whether the caller may know of the thing, by any of its roles."""
@@ -80,7 +89,10 @@ ACCESS: dict[str, Rule] = {
     "add_location": Rule(_CHANGES, spares_emergencies=True),
     "add_message": Rule(_CHANGES, spares_emergencies=True),
     "end_contact": Rule(_CHANGES, spares_emergencies=True),
-    "show_contact": Rule(_CHANGES | only(Scope.CONTACT, "recorder", "registrar")),
+    "show_contact": Rule(
+        only(Scope.BROUGHT, "gateway") | only(Scope.OPENED, "handler", "supervisor", "recorder", "registrar"),
+        trace="read",
+    ),
     "erase_contact": Rule(only(Scope.PROTECTED, "data-protection")),
     "show_erasure": Rule(only(Scope.PROTECTED, "data-protection", "registrar", "auditor")),
     "place_hold": Rule(_PROTECTS),
@@ -88,7 +100,7 @@ ACCESS: dict[str, Rule] = {
     "place_duty": Rule(_PROTECTS),
     "lift_duty": Rule(_PROTECTS),
     "rectify_contact": Rule(_PROTECTS),
-    "list_rectifications": Rule(only(Scope.PROTECTED, "auditor")),
+    "list_rectifications": Rule(only(Scope.PROTECTED, "auditor"), trace="read"),
     # router
     "list_queues": Rule(only(Scope.QUEUE, "handler", "recorder", "supervisor", "administrator")),
     "show_queue": Rule(only(Scope.QUEUE, "handler", "recorder", "supervisor")),
@@ -106,13 +118,18 @@ ACCESS: dict[str, Rule] = {
     "get_boundaries": Rule(only(Scope.PUBLIC, *_ALL)),
     "locate": Rule(only(Scope.PLACE, *_ALL)),
     # recording
-    "dispose_contact": Rule(only(Scope.DISPOSED, "handler", "supervisor", "recorder")),
+    "dispose_contact": Rule(only(Scope.DISPOSED, "handler", "supervisor", "recorder"), trace="combination"),
     "list_owing_contacts": Rule(only(Scope.RECORDED, "handler", "supervisor", "recorder", "registrar", "auditor")),
     "list_incidents": Rule(only(Scope.INCIDENT, "handler", "supervisor", "recorder", "registrar", "auditor")),
-    "show_incident": Rule(only(Scope.INCIDENT, "handler", "supervisor", "recorder", "registrar")),
+    "show_incident": Rule(only(Scope.INCIDENT_OPENED, "handler", "supervisor", "recorder", "registrar"), trace="read"),
     "record_crime": Rule(only(Scope.CRIMED, "recorder", "registrar")),
     "cancel_crime": Rule(only(Scope.CRIMED, "registrar")),
-    "show_audit": Rule(only(Scope.RECORDED, "supervisor", "auditor")),
+    "show_audit": Rule(only(Scope.RECORDED, "supervisor", "auditor"), trace="audit"),
+    "list_accesses": Rule(
+        only(Scope.ACCESSES, "auditor", "data-protection") | only(Scope.ACCESSES_AT_HOME, "supervisor"), trace="audit"
+    ),
+    "list_break_glass": Rule(only(Scope.ACCESSES_AT_HOME, "supervisor"), trace="audit"),
+    "review_break_glass": Rule(only(Scope.ACCESSES_AT_HOME, "supervisor")),
     # every service (libs.service.parked)
     "list_parked": Rule(only(Scope.PARKED, "administrator")),
     "replay_parked": Rule(only(Scope.PARKED, "administrator")),
@@ -147,6 +164,8 @@ class Allow(SecurityBase):
             metrics.TOKENS_REFUSED.labels("role").inc()
             detail = f"This needs one of the roles: {', '.join(allowed)}."
             raise Forbidden(detail, roles=list(allowed), headers=tokens.challenge("insufficient_scope", detail))
+        if rule is not None and rule.trace is not None:
+            seal.owed(request).operation = self.operation_id
         if over is not None:
             if rule is None or not rule.spares_emergencies:
                 raise over.problem()
@@ -202,11 +221,20 @@ def check_complete(app: FastAPI) -> list[str]:
             continue
         if name not in ACCESS:
             wrong.append(f"{name} has no row in libs.service.access.ACCESS")
+        elif ACCESS[name].trace is None and (shown := sorted(_shown(route))):
+            wrong.append(f"{name} may show {', '.join(shown)} and its row says of no trace")
         guards = set(_guards(route.dependant)) if isinstance(route, APIRoute) else set()
         if name not in guards:
             wrong.append(f"{name} does not depend on allow({name!r})")
         wrong += [f"{name} depends on allow({other!r})" for other in sorted(guards - {name})]
     return wrong
+
+
+def _shown(route: object) -> set[str]:
+    """The members of a route's answers that say who or where a person is."""
+    models = [getattr(route, "response_model", None)]
+    models += [answer.get("model") for answer in getattr(route, "responses", {}).values()]
+    return {member for model in models for member in personal_members(model)}
 
 
 def _guards(dependant: Dependant) -> Iterator[str]:

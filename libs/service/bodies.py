@@ -7,7 +7,8 @@ greatest length, no text holds a control character, and members that are not kno
 from __future__ import annotations
 
 import re
-from typing import Annotated, TypeAlias
+from collections.abc import Iterator
+from typing import Annotated, Any, Final, TypeAlias, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -42,6 +43,28 @@ class Answer(BaseModel):
 
     def json_bytes(self) -> bytes:
         return self.__pydantic_serializer__.to_json(self, by_alias=True)
+
+
+class _Personal:
+    """Marks a member of an answer that says who or where a person is: `Annotated[str, PERSONAL]`. An operation that
+    may answer with one leaves a trace (`libs.service.trace`), or its service does not start."""
+
+
+PERSONAL: Final = _Personal()
+
+
+def personal_members(model: Any, _seen: frozenset[Any] = frozenset()) -> Iterator[str]:
+    """The names of the members of an answer's model, and of all that it holds, that are marked as personal."""
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        if model in _seen:
+            return
+        for name, field in model.model_fields.items():
+            if PERSONAL in field.metadata:
+                yield f"{model.__name__}.{name}"
+            yield from personal_members(field.annotation, _seen | {model})
+    else:
+        for inner in get_args(model):
+            yield from personal_members(inner, _seen)
 
 
 def _legible(text: str) -> str:

@@ -34,8 +34,21 @@ class Caller:
     """Where the caller sits: the answering site of what it answers."""
     alliance: bool = False
     """May see what is not any force's: the alliance's default queue."""
+    home_force: str | None = None
+    """The caller's own force, where the token says it."""
+
+    @property
+    def home(self) -> str | None:
+        """The caller's own force; where the token does not say it, the only one that it names."""
+        return self.home_force or (next(iter(self.forces)) if len(self.forces) == 1 else None)
 
     @property
     def visible(self) -> list[str]:
         """The forces of the caller's scope (libs.events.log.scope); `ALLIANCE` among them if its own may be seen."""
         return [*sorted(filter(None, self.forces)), *([ALLIANCE] if self.alliance else [])]
+
+    @property
+    def at_home(self) -> list[str]:
+        """As much of `visible` as is the caller's own force's, or nobody's: whose records may be opened without any
+        other tie to them."""
+        return [*([self.home] if self.home in self.forces else []), *([ALLIANCE] if self.alliance else [])]

@@ -44,6 +44,16 @@ ISSUER_FETCHED_AT = Gauge(
     "hueandcry_issuer_fetched_timestamp_seconds", "When the issuer's keys were last fetched, Unix time; 0: never"
 )
 
+GLASS_BROKEN = Counter(
+    "hueandcry_break_glass_total",
+    "Records of another force that were opened by break-glass, by the reason given. Each is to be reviewed",
+    ["code"],
+)
+TRACES_FAILED = Counter(
+    "hueandcry_traces_failed_total",
+    "Reads that were refused (503) because what they would have shown could not be written down",
+)
+
 BACKGROUND_RESTARTS = Counter(
     "hueandcry_background_restarts_total",
     "Loops of this process that ended by themselves and were started again",

@@ -55,6 +55,10 @@ TABLES: Mapping[str, Rights] = {
     "audit_link": {READER: "SELECT", CONSUMER: "SELECT"},
     "incident_listed": {READER: "SELECT", CONSUMER: "SELECT"},
     "incident_force": {READER: "SELECT", CONSUMER: "SELECT"},
+    "access_entry": {READER: "SELECT", CONSUMER: "SELECT"},
+    "access_thing": {READER: "SELECT", CONSUMER: "SELECT"},
+    "access_words": {READER: "SELECT", CONSUMER: "SELECT"},
+    "break_glass": {READER: "SELECT", CONSUMER: "SELECT"},
 }
 
 FUNCTIONS: Mapping[str, tuple[Part, ...]] = {
@@ -80,4 +84,7 @@ FUNCTIONS: Mapping[str, tuple[Part, ...]] = {
     "owing_count_in_scope": (READER,),
     "incidents_in_scope": (READER,),
     "history_in_scope": (READER,),
+    "incident_in_scope": (READER,),
+    "accesses_in_scope": (READER,),
+    "break_glass_in_scope": (READER,),
 }

@@ -26,6 +26,7 @@ from libs.service.background import Background
 from libs.service.health import Health
 from libs.service.issuer import Issuer
 from libs.service.rates import Rates
+from libs.service.seal import Sealed
 from libs.service.settings import Settings
 from libs.service.tokens import Verifier
 from libs.service.wire import UNREAD_S, BoundedProtocol
@@ -112,6 +113,7 @@ def service_app(
     wrong = access.check_complete(app)
     if wrong:
         raise RuntimeError("not every operation is guarded: " + "; ".join(wrong))
+    app.add_middleware(Sealed)
     refusals.install(app)
     app.bound(max_body_bytes=settings.max_body_bytes, deadline_s=settings.request_timeout_s)
     app.openapi = openapi.maker(app)  # type: ignore[method-assign]

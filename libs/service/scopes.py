@@ -25,6 +25,10 @@ class Tie(Enum):
     """For a force of the token."""
     HELD = "held"
     """It is in the caller's own hands, or was when it ended."""
+    OWNED_AT_HOME = "owned-at-home"
+    """By the caller's home force."""
+    PRESENTED_AT_HOME = "presented-at-home"
+    """To the caller's home force."""
     ALLIANCE = "alliance"
     """It is nobody's yet, or waits in the alliance's own queue; and the token has the claim `alliance`."""
 
@@ -58,10 +62,15 @@ class Belongs:
                 return self.handler is not None and self.handler == caller.subject
             case Tie.BROUGHT:
                 return self.gateway is not None and self.gateway == caller.subject
+            case Tie.OWNED_AT_HOME:
+                return not self.owners.isdisjoint(filter(None, caller.at_home))
+            case Tie.PRESENTED_AT_HOME:
+                return self.presented is not None and self.presented in caller.at_home
             case Tie.ALLIANCE:
                 return caller.alliance and (self.alliances or None in self.owners)
 
 
+_BY_BREAK_GLASS = "What else is of a force of theirs, by break-glass alone."
 _ALLIANCES = "nobody's yet, or whose owner has no queue for them."
 
 
@@ -86,6 +95,11 @@ class Scope(Enum):
         "contacts that a force of theirs owns or was presented with; with the claim `alliance` also those that are "
         + _ALLIANCES,
         frozenset({Tie.OWNED, Tie.PRESENTED, Tie.ALLIANCE}),
+    )
+    OPENED = (
+        "contacts that their home force owns or was presented with, that are in their own hands, or that they brought "
+        "themselves; with the claim `alliance` also those that are " + _ALLIANCES + " " + _BY_BREAK_GLASS,
+        frozenset({Tie.OWNED_AT_HOME, Tie.PRESENTED_AT_HOME, Tie.HELD, Tie.BROUGHT, Tie.ALLIANCE}),
     )
     QUEUE = (
         "queues of the token's forces; with the claim `alliance` also the alliance's own.",
@@ -117,6 +131,19 @@ class Scope(Enum):
     CRIMED = (
         "incidents that a force of theirs owns; with the claim `alliance` also nobody's.",
         frozenset({Tie.OWNED, Tie.ALLIANCE}),
+    )
+    INCIDENT_OPENED = (
+        "incidents that their home force owns, or whose contacts one did, or to which a contact in their own hands "
+        "led; with the claim `alliance` also nobody's. " + _BY_BREAK_GLASS,
+        frozenset({Tie.OWNED_AT_HOME, Tie.HELD, Tie.ALLIANCE}),
+    )
+    ACCESSES = (
+        "who has looked at data of forces of theirs; with the claim `alliance` also at nobody's.",
+        frozenset({Tie.OWNED, Tie.ALLIANCE}),
+    )
+    ACCESSES_AT_HOME = (
+        "who has looked at data of their home force; with the claim `alliance` also at nobody's.",
+        frozenset({Tie.OWNED_AT_HOME, Tie.ALLIANCE}),
     )
 
     def admits(self, caller: Caller, thing: Belongs) -> bool:

@@ -71,6 +71,7 @@ class _Claims(msgspec.Struct):
     forces: list[str] = []
     site: str | None = None
     alliance: bool = False
+    home_force: str | None = msgspec.field(name="homeForce", default=None)
 
 
 _header_decoder = msgspec.json.Decoder(_Header)
@@ -179,11 +180,16 @@ class Verifier:
         caller = Caller(
             subject=claims.sub,
             roles=ROLES.intersection(claims.roles),
-            forces=frozenset(force for force in claims.forces if len(force) <= 64 and _FORCE.fullmatch(force)),
+            forces=frozenset(filter(_is_force, claims.forces)),
             site=claims.site if claims.site and len(claims.site) <= 64 and claims.site.isprintable() else None,
             alliance=claims.alliance,
+            home_force=claims.home_force if _is_force(claims.home_force) else None,
         )
         return caller, min(claims.exp, self.issuer.serves_until(key))
+
+
+def _is_force(text: str | None) -> bool:
+    return text is not None and len(text) <= 64 and _FORCE.fullmatch(text) is not None
 
 
 def _decode_header(token: str) -> _Header:

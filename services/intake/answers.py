@@ -11,7 +11,7 @@ from pydantic import Field
 from libs.events.types import shapes
 from libs.events.types.contacts import Channel, Line, LocationOf, LocationSource, Medium
 from libs.events.types.routing import Cause
-from libs.service.bodies import Answer
+from libs.service.bodies import PERSONAL, Answer
 from services.intake.contact import Contact, EndReason, KnownLocation, Sender
 from services.intake.decisions import Decision
 
@@ -90,7 +90,7 @@ class LocationView(Answer):
     certainty_percent: float | None
     taken_at: datetime | None
     known_at: datetime
-    shape: dict[str, Any] | None
+    shape: Annotated[dict[str, Any] | None, PERSONAL]
     """As it was sent; null for who may not see where a person is."""
 
 
@@ -99,7 +99,7 @@ class MessageView(Answer):
     sender: Sender
     emergency: bool
     known_at: datetime
-    text: str | None
+    text: Annotated[str | None, PERSONAL]
 
 
 class PersonView(Answer):
@@ -143,7 +143,7 @@ class ContactView(Answer):
     messages: list[MessageView]
     erased_at: datetime | None
     """Since then nothing that identified a person can be shown to anybody."""
-    person: PersonView | None
+    person: Annotated[PersonView | None, PERSONAL]
     routing: Routing
 
 

@@ -22,6 +22,7 @@ from libs.service.caller import Caller
 from libs.service.idempotency import IdempotencyKey, keyed
 from libs.service.problem import Conflicting, Fault, Invalid, responses
 from libs.service.rates import refuse_unless
+from libs.service.trace import Shown, WhyHeaders, leave
 from services.intake import online, reference, telephone, web
 from services.intake.answers import (
     ContactEnd,
@@ -187,13 +188,24 @@ async def end_contact(
     return _answer(ContactEnd(contact=contact.id, reason=contact.ended.reason, ended_at=contact.ended.ended_at))
 
 
-@shows.get("/{contact_id}", response_model=ContactView, responses=responses(401, 403, 404, 503))
+@shows.get("/{contact_id}", response_model=ContactView, responses=responses(401, 403, 404, 422, 503))
 async def show_contact(
-    request: Request, contact_id: ContactId, caller: Annotated[Caller, Depends(allow("show_contact"))]
+    request: Request,
+    contact_id: ContactId,
+    caller: Annotated[Caller, Depends(allow("show_contact"))],
+    why: WhyHeaders,
 ) -> Response:
-    """Show a contact as it stands, with every location and the latest decision. A gateway is shown no personal data."""
-    contact, decision = await _desk(request).show(caller, contact_id)
-    return _answer(view_of(contact, decision, personal=not SEES_PERSONS.isdisjoint(caller.roles)))
+    """Show a contact as it stands, with every location and the latest decision. A gateway is shown no personal data.
+
+    That somebody is shown it is written down before he is. Where the contact is not in his hands, nor opened for one
+    that is, he says for what. Another force's contact is opened for whom it is, or was, in the hands of, or by
+    break-glass.
+    """
+    opened = await _desk(request).open(caller, contact_id, why)
+    contact, personal = opened.contact, not SEES_PERSONS.isdisjoint(caller.roles)
+    shown = Shown(opened.force, "contact", (contact.id,), opened.in_hand, opened.broke_glass)
+    await leave(request, caller, *([shown] if personal else []), why=why)
+    return _answer(view_of(contact, opened.decision, personal=personal))
 
 
 async def _receive(

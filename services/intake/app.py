@@ -25,6 +25,7 @@ from libs.service.parked import router as parked
 from libs.service.publishing import publishing
 from libs.service.run import Health, service_app
 from libs.service.settings import KeyedSettings
+from libs.service.trace import Tracer
 from services.intake import decisions, recorded
 from services.intake.api import shows, takes
 from services.intake.desk import Desk
@@ -81,6 +82,7 @@ def make_app(settings: KeyedSettings) -> FastAPI:
             # It opens nobody's events: what the topic says of its own keys is held against its own.
             copies = KeyCopies(settings.database_address(), broker=broker, keyring=keyring)
             app.state.desk = Desk(reader, appender, waits, keyring)
+            app.state.tracer = Tracer(appender, keyring)
             app.state.eraser = Eraser(app.state.desk, writer, reader, on_commit=relay.wake)
             app.state.remains = settings.master_turnover_days, settings.backup_retention_days
 

@@ -1,4 +1,4 @@
-"""The latest routing decision of each contact, as a read model in intake's own database.
+"""The latest routing decision of each contact, and in whose hands it is, as intake's own database knows them.
 
 Invariant: a row never goes back. It is filled by a shared reader of `hueandcry.routing`, and a decision that arrives
 late, or twice, changes nothing.
@@ -16,7 +16,7 @@ from libs.events.log import scope
 from libs.events.log.database import Connection
 from libs.events.log.scope import ALLIANCE, Access, Scope
 from libs.events.log.store import Append, Reader
-from libs.events.types.routing import ContactRouted
+from libs.events.types.routing import ContactAnswered, ContactReleased, ContactRouted
 
 READER = "intake"
 """Its dead letters are on `hueandcry.deadletter.intake`."""
@@ -47,7 +47,7 @@ def decision_of(event: Event) -> Decision | None:
 
 
 async def keep(connection: Connection, events: Sequence[Event]) -> Sequence[Append]:
-    """Apply a batch of the router's events: the decision, and who may see the contact by it.
+    """Apply a batch of the router's events: the decision, and who may see the contact by it, or has it in his hands.
 
     Raises Malformed for a decision that nobody could read back.
     """
@@ -61,7 +61,19 @@ async def keep(connection: Connection, events: Sequence[Event]) -> Sequence[Appe
         newer = await connection.fetch(_KEEP, *(list(column) for column in zip(*rows, strict=True)))
         seen_by = {row["contact"]: list(_seen_by(latest[row["contact"]][1].routed)) for row in newer}
         await scope.keep(connection, seen_by, ("owning", "alliance"))
+    await scope.keep(connection, _in_hands(events), ("in-hands",))
     return ()
+
+
+def _in_hands(events: Sequence[Event]) -> dict[str, list[Access]]:
+    """Of the contacts that were taken or given back, who has them now. One that ended stays with whom it was."""
+    held: dict[str, list[Access]] = {}
+    for event in events:
+        if event.type == ContactAnswered.TYPE:
+            held[event.subject] = [Access("in-hands", holder=event.fact.handler)]
+        elif event.type == ContactReleased.TYPE:
+            held[event.subject] = []
+    return held
 
 
 def _seen_by(routed: ContactRouted) -> Iterator[Access]:

@@ -31,6 +31,7 @@ from libs.service.caller import Caller
 from libs.service.context import current_traceparent
 from libs.service.idempotency import Keyed
 from libs.service.problem import NotFound
+from libs.service.trace import NO_REASON, Why
 from services.intake import reference
 from services.intake.contact import Contact, ReceiveContact, contact_of, decide
 from services.intake.decisions import Decision, decision_from, latest_decision
@@ -43,7 +44,11 @@ DRAWS = 10
 TRIES = 20
 """How often a command is decided again because the contact moved on meanwhile."""
 
-_READ = "SELECT told, decision_version, decided_at, fact, key FROM contact_in_scope($1, $2, $3)"
+PATIENCE_S = 1.5
+"""A handler may be quicker than Kafka: how long we wait to hear that a contact is in his hands."""
+_LOOK_EVERY_S = 0.05
+
+_READ = "SELECT told, decision_version, decided_at, fact, key, in_hand FROM contact_in_scope($1, $2, $3, $4)"
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -53,11 +58,22 @@ class Receipt(NamedTuple):
     received_at: datetime
 
 
-class Shown(NamedTuple):
+class Opened(NamedTuple):
+    """A contact as one caller may see it now."""
+
     contact: Contact
     decision: Decision | None
     key: StreamKey
     """For what is said of it next."""
+    in_hand: str | None
+    """The contact in his hands for which he sees it: this one, or the one that he named."""
+    broke_glass: bool = False
+
+    @property
+    def force(self) -> str | None:
+        """Whose data it is: its owner's, and until one is known that of the force it was presented to."""
+        owner = None if self.decision is None else self.decision.routed.owning_force
+        return owner or self.contact.received.presented_force
 
 
 class Desk:
@@ -122,11 +138,11 @@ class Desk:
         held = await holder(self._reader, keyed.claim_key)
         if held is None:
             return None
-        shown = await self._read(Scope((), gateway), held[0])
-        if shown is None:
+        opened = await self._read(Scope((), gateway), held[0])
+        if opened is None:
             raise Unavailable("the contact of this key cannot be read")
-        contact = shown.contact
-        keyed.made(*held, key=shown.key.secret)
+        contact = opened.contact
+        keyed.made(*held, key=opened.key.secret)
         return Receipt(contact.id, contact.received.reference, contact.received_at)
 
     async def _decision(
@@ -162,9 +178,10 @@ class Desk:
         for attempt in range(TRIES):
             # Before the contact is loaded, so that what the first request made is in it.
             held = None if keyed is None else await holder(self._reader, keyed.claim_key)
-            contact, decision, key = await self._shown(caller, contact_id)
+            opened = await self.find(caller, contact_id)
+            contact, key = opened.contact, opened.key
             if attempt == 0:
-                found(contact, decision)
+                found(contact, opened.decision)
             if keyed is not None and held is not None:
                 return contact, keyed.made(*held, of=contact.id, key=key.secret)
             events = events_of(
@@ -187,22 +204,44 @@ class Desk:
                 return contact_of(events, contact) or contact, made
         raise Unavailable("the contact is changing too fast")
 
-    async def show(self, caller: Caller, contact_id: str) -> tuple[Contact, Decision | None]:
+    async def open(self, caller: Caller, contact_id: str, why: Why = NO_REASON) -> Opened:
         """The contact and its latest decision, by the contact's id or its reference.
 
-        Raises NotFound where there is no such contact, or none that the caller may see.
+        Raises NotFound where there is no such contact, or none that the caller may open.
         """
-        contact, decision, _ = await self._shown(caller, contact_id)
-        return contact, decision
-
-    async def _shown(self, caller: Caller, contact_id: str) -> Shown:
-        shown = await self._read(scope_of(caller), await self.id_of(contact_id))
-        if shown is None:
+        id_, own = await self.id_of(contact_id), _own(caller)
+        opened = await self._read(own, id_, why.in_hand)
+        if opened is None and _is_staff(caller) and caller.visible != caller.at_home:
+            beyond = await self._read(Scope(caller.visible, caller.subject), id_, why.in_hand)
+            if beyond is not None and why.break_glass is not None:
+                return beyond._replace(broke_glass=True)
+            if beyond is not None:
+                opened = await self._await_hands(own, id_, why.in_hand)
+        if opened is None:
             raise NotFound
-        return shown
+        return opened
 
-    async def _read(self, seen: Scope, contact_id: str) -> Shown | None:
-        rows = await self._reader.fetch(_READ, *seen, contact_id)
+    async def find(self, caller: Caller, contact_id: str) -> Opened:
+        """The contact, for one who says something of it, or sees to what is kept of it: within all his token's reach.
+
+        Raises NotFound.
+        """
+        found = await self._read(scope_of(caller), await self.id_of(contact_id))
+        if found is None:
+            raise NotFound
+        return found
+
+    async def _await_hands(self, own: Scope, contact_id: str, read_for: str | None) -> Opened | None:
+        """Another force's contact, once it is in the caller's hands; None: it does not come into them."""
+        until = asyncio.get_running_loop().time() + PATIENCE_S
+        opened = None
+        while opened is None and asyncio.get_running_loop().time() < until:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            opened = await self._read(own, contact_id, read_for)
+        return opened
+
+    async def _read(self, seen: Scope, contact_id: str, read_for: str | None = None) -> Opened | None:
+        rows = await self._reader.fetch(_READ, *seen, contact_id, read_for)
         if not rows:
             return None
         first = rows[0]
@@ -210,9 +249,8 @@ class Desk:
         contact = contact_of(event_of(row["told"], self._reader.source).opened(key.secret) for row in rows)
         if contact is None:
             return None
-        if first["fact"] is None:
-            return Shown(contact, None, key)
-        return Shown(contact, decision_from(first["decision_version"], first["decided_at"], first["fact"]), key)
+        decision = first["fact"] and decision_from(first["decision_version"], first["decided_at"], first["fact"])
+        return Opened(contact, decision, key, first["in_hand"])
 
     async def id_of(self, text: str) -> str:
         """The id that a contact has, by that or by its reference. Raises NotFound where nothing has this reference."""
@@ -225,8 +263,18 @@ class Desk:
         return held[0]
 
 
+def _own(caller: Caller) -> Scope:
+    """What a caller may open: a gateway what it brought; everybody else what was presented to, or is owned by, their
+    home force, what is in their own hands, and what is the alliance's, if they may see that."""
+    return Scope(caller.at_home if _is_staff(caller) else (), caller.subject)
+
+
 def scope_of(caller: Caller) -> Scope:
-    """A gateway sees what it brought; everybody else what was presented to, or is owned by, a force of theirs, and what
-    is the alliance's, if they may see that."""
+    """What a caller may add to: a gateway what it brought; everybody else what was presented to, or is owned by, a
+    force of theirs, and what is the alliance's, if they may see that."""
     gateway = caller.subject if "gateway" in caller.roles else None
-    return Scope((), gateway) if caller.roles == {"gateway"} else Scope(caller.visible, gateway)
+    return Scope(caller.visible if _is_staff(caller) else (), gateway)
+
+
+def _is_staff(caller: Caller) -> bool:
+    return caller.roles != {"gateway"}

@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import asyncpg
-from libs.events.log.keyring import DESTROYED
 
 from libs.events.envelope import Event, events_of
 from libs.events.log.database import Connection, Database
 from libs.events.log.errors import Conflict, Unavailable
+from libs.events.log.keyring import DESTROYED
 from libs.events.log.scope import Scope
 from libs.events.log.store import Append, append, load
 from libs.events.types import BY_TYPE
@@ -56,8 +56,9 @@ class Eraser:
 
         Raises NotFound, StillNeeded, Unavailable.
         """
-        contact, decision = await self._desk.show(caller, contact_id)
-        admit(contact, decision)
+        found = await self._desk.find(caller, contact_id)
+        contact = found.contact
+        admit(contact, found.decision)
         for _ in range(TRIES):
             try:
                 async with self._writer.transaction() as connection:
@@ -103,8 +104,9 @@ class Eraser:
 
     async def look(self, caller: Caller, contact_id: str, at: datetime, admit: Admit) -> tuple[Contact, Found]:
         """How the contact's erasure stands, or what stands in its way. Raises NotFound."""
-        contact, decision = await self._desk.show(caller, contact_id)
-        admit(contact, decision)
+        found = await self._desk.find(caller, contact_id)
+        contact = found.contact
+        admit(contact, found.decision)
         rows = await self._reader.fetch(_AROUND, *scope_of(caller), contact.id)
         return contact, _found(contact, rows, at)
 

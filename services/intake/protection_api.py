@@ -19,6 +19,7 @@ from libs.service.bodies import Answer
 from libs.service.caller import Caller
 from libs.service.idempotency import IdempotencyKey, keyed
 from libs.service.problem import Conflicting, NotFound, responses
+from libs.service.trace import Shown, WhyHeaders, leave
 from services.intake.api import REFUSED_CHANGES, ContactId
 from services.intake.contact import Contact, Refused
 from services.intake.decisions import Decision
@@ -254,11 +255,16 @@ async def rectify_contact(
 
 @reports.get("/{contact_id}/rectifications", response_model=Corrections, responses=responses(401, 403, 404, 503))
 async def list_rectifications(
-    request: Request, contact_id: ContactId, caller: Annotated[Caller, Depends(allow("list_rectifications"))]
+    request: Request,
+    contact_id: ContactId,
+    caller: Annotated[Caller, Depends(allow("list_rectifications"))],
+    why: WhyHeaders,
 ) -> Response:
     """Show what was put right in a contact: when, by whom and why, and what stood there before."""
-    contact, decision = await _desk(request).show(caller, contact_id)
-    _admits("list_rectifications", caller)(contact, decision)
+    found = await _desk(request).find(caller, contact_id)
+    contact = found.contact
+    _admits("list_rectifications", caller)(contact, found.decision)
+    await leave(request, caller, Shown(found.force, "contact", (contact.id,), found.in_hand), why=why)
     return _answer(
         Corrections(
             contact=contact.id,

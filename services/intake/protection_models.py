@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from libs.events.types.contacts import DutyReason, ErasureReason, HoldReason, RectifiedMember, RectifiedPersonal
 from libs.events.types.erasures import Service
-from libs.service.bodies import Answer, Body, Name, Words
+from libs.service.bodies import PERSONAL, Answer, Body, Name, Words
 from libs.service.shapes import ShapeBody
 from services.intake.contact import Contact, Correction
 from services.intake.models import E164, Email, Identifier, Time
@@ -188,9 +188,9 @@ class CorrectionView(Answer):
     authority: str
     reason: RectificationReason
     at: datetime
-    before: str | dict[str, Any] | None
+    before: Annotated[str | dict[str, Any] | None, PERSONAL]
     """What stood until then; null: nothing, or it was erased."""
-    after: str | dict[str, Any] | None
+    after: Annotated[str | dict[str, Any] | None, PERSONAL]
 
 
 class Corrections(Answer):

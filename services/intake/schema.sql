@@ -12,15 +12,21 @@ CREATE POLICY scoped ON decision FOR SELECT USING (
     (SELECT true FROM contact_access AS a WHERE a.contact = decision.contact LIMIT 1)
 );
 
--- A contact's events in order, and with the first of them its key, and its latest decision, if that is known yet.
--- Nothing, where the contact is not in the scope.
-CREATE FUNCTION contact_in_scope(forces text[], holder text, stream text)
-RETURNS TABLE (told event, decision_version bigint, decided_at timestamptz, fact bytea, key bytea)
+-- A contact's events in order, and with the first of them its key, its latest decision, if that is known yet, and which
+-- contact in the holder's hands it is read for: itself, or the one that he names. Nothing, where it is not in the scope.
+CREATE FUNCTION contact_in_scope(forces text[], holder text, stream text, read_for text DEFAULT NULL)
+RETURNS TABLE (told event, decision_version bigint, decided_at timestamptz, fact bytea, key bytea, in_hand text)
 LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM set_scope(forces, holder);
     RETURN QUERY
-        SELECT e, d.version, d.decided_at, d.fact, CASE WHEN e.version = 1 THEN stream_key(stream) END
+        SELECT e, d.version, d.decided_at, d.fact, CASE WHEN e.version = 1 THEN stream_key(stream) END,
+        CASE WHEN e.version = 1 THEN (
+            SELECT a.contact FROM contact_access AS a
+            WHERE a.contact = ANY (ARRAY[stream, read_for]) AND a.why = 'in-hands' AND a.ended_at IS NULL
+              AND a.holder = (SELECT scope_holder())
+            ORDER BY a.contact <> stream LIMIT 1
+        ) END
         FROM event AS e LEFT JOIN decision AS d ON e.version = 1 AND d.contact = stream
         WHERE e.subject = stream
         ORDER BY e.version;

@@ -11,8 +11,9 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path, Query
 from starlette.requests import Request
 
+from libs.events.log.database import Database
 from libs.events.log.scope import Scope
-from libs.events.log.store import load_keyed
+from libs.events.log.store import Stream, event_of
 from libs.events.types import Fact
 from libs.service import cursors
 from libs.service.access import Belongs, allow, may_know
@@ -21,6 +22,7 @@ from libs.service.caller import Caller
 from libs.service.cursors import CursorQuery
 from libs.service.idempotency import IdempotencyKey, keyed
 from libs.service.problem import Conflicting, NotFound, responses
+from libs.service.trace import Shown, WhyHeaders, leave
 from services.recording import contact_table, crimes
 from services.recording.audit import history_of
 from services.recording.contact_table import START, After
@@ -51,6 +53,9 @@ Limit: TypeAlias = Annotated[int, Query(ge=1, le=MAX_PAGE, description="The most
 ByForce: TypeAlias = Annotated[Slug | None, Query(description="Of these, what this force owns.")]
 
 
+_INCIDENT = "SELECT told, key, in_hand FROM incident_in_scope($1, $2, $3, $4)"
+
+
 class Before(NamedTuple):
     """Where a page of incidents ended."""
 
@@ -78,7 +83,9 @@ async def dispose_contact(
     is one of the candidates; else the owner is provisional.
     """
     key = await keyed(request, idempotency_key, caller, "dispose_contact")
-    return _disposed(contact_id, await _desk(request).dispose(contact_id, body, caller, key))
+    outcome = await _desk(request).dispose(contact_id, body, caller, key)
+    await leave(request, caller, *_combined(str(contact_id), outcome, caller))
+    return _disposed(contact_id, outcome)
 
 
 @router.get("/contacts", tags=["contacts"], responses=responses(422))
@@ -133,14 +140,26 @@ async def show_incident(
     request: Request,
     incident_id: Annotated[UUID, Path(description="The incident's id.")],
     caller: Annotated[Caller, Depends(allow("show_incident"))],
+    why: WhyHeaders,
 ) -> IncidentView:
-    """Show an incident as it stands this moment."""
+    """Show an incident as it stands this moment.
+
+    That somebody is shown it is written down before he is. Where it is not opened for a contact in his hands, he says
+    for what. Another force's incident is opened for whom a contact that led to it is, or was, in the hands of, or by
+    break-glass.
+    """
     desk = _desk(request)
-    stream = await load_keyed(desk.database, str(incident_id), Scope(caller.visible))
+    wide = Scope(caller.visible, caller.subject)
+    home = Scope(caller.at_home, caller.subject)
+    stream, in_hand = await read_incident(desk.database, incident_id, home, why.in_hand)
+    if broke_glass := not stream.events and why.break_glass is not None:
+        stream, in_hand = await read_incident(desk.database, incident_id, wide, why.in_hand)
     events = desk.keyring.opened(*stream)
     incident = incident_of(event.fact for event in events)
     if incident is None:
         raise NotFound
+    ids = (str(incident_id),)
+    await leave(request, caller, Shown(incident.opened.owning_force, "incident", ids, in_hand, broke_glass), why=why)
     return _view(incident_id, incident, events[0].time)
 
 
@@ -197,6 +216,7 @@ async def show_audit(
     request: Request,
     contact: Annotated[UUID, Query(description="The contact's id.")],
     caller: Annotated[Caller, Depends(allow("show_audit"))],
+    why: WhyHeaders,
 ) -> AuditView:
     """Every event about a contact and the incident it led to, in order, without what identifies a person.
 
@@ -204,12 +224,34 @@ async def show_audit(
     """
     database = _desk(request).database
     seen = Scope(caller.visible)
-    if await contact_table.read(database, seen, contact) is None:
+    known = await contact_table.read(database, seen, contact)
+    if known is None:
         raise NotFound
     entries, complete = await history_of(database, seen, str(contact))
+    await leave(
+        request, caller, Shown(known.owning_force or known.presented_force, "history", (str(contact),)), why=why
+    )
     return AuditView(
         contact=contact, complete=complete, events=[AuditEntryView.model_validate(entry) for entry in entries]
     )
+
+
+async def read_incident(database: Database, id_: UUID, seen: Scope, read_for: str | None) -> tuple[Stream, str | None]:
+    """An incident's events with its key, and for which contact in the caller's hands it is read; none where it is not
+    in the scope."""
+    rows = await database.fetch(_INCIDENT, *seen, id_, read_for)
+    stream = Stream([event_of(row["told"], database.source) for row in rows], rows[0]["key"] if rows else None)
+    return stream, rows[0]["in_hand"] if rows else None
+
+
+def _combined(contact: str, outcome: Outcome, caller: Caller) -> list[Shown]:
+    """What was joined by a disposition: a contact with an incident that others led to."""
+    if outcome.disposed.disposition != "joined-incident" or outcome.incident_id is None or outcome.incident is None:
+        return []
+    in_hand = contact if outcome.handler == caller.subject else None
+    ids = (contact, outcome.incident_id)
+    forces = dict.fromkeys((outcome.disposed.force, outcome.incident.opened.owning_force))
+    return [Shown(force, "incident", ids, in_hand) for force in forces]
 
 
 def _desk(request: Request) -> Desk:

@@ -16,11 +16,12 @@ from pydantic import Field
 
 from libs.alliance.copy import AllianceCopy
 from libs.events.envelope import Event
+from libs.events.log.appender import Appender
 from libs.events.log.consumer import SharedReader
 from libs.events.log.erasures import Erasures
 from libs.events.log.key_copies import KeyCopies
 from libs.events.log.projection import Projector
-from libs.events.types import Fact, contacts, routing
+from libs.events.types import Fact, access, contacts, routing
 from libs.events.types.contacts import ContactEnded, ContactReceived
 from libs.events.types.routing import (
     ContactAbandoned,
@@ -34,11 +35,13 @@ from libs.service import parked
 from libs.service.publishing import publishing
 from libs.service.run import Health, service_app
 from libs.service.settings import KeyedSettings
-from services.recording import api, contact, owing
+from libs.service.trace import Tracer
+from services.recording import access_api, api, contact, owing, reviews
 from services.recording.desk import Desk
 from services.recording.disposition import Arrivals
 from services.recording.projections import PROJECTIONS
 from services.recording.reader import make_apply
+from services.recording.reviews import Reviews
 
 REACTIONS: Mapping[type[Fact], Callable[[contact.Contact, Event, Any], contact.Contact]] = {
     ContactReceived: contact.receive,
@@ -78,7 +81,9 @@ def make_app(settings: KeyedSettings) -> FastAPI:
             alliance = AllianceCopy(name="recording", broker=broker)
             arrivals = Arrivals()
             keyring = settings.keyring()
-            copies = KeyCopies(settings.database_address(), broker=broker, keyring=keyring, opens=[contacts.TOPIC])
+            copies = KeyCopies(
+                settings.database_address(), broker=broker, keyring=keyring, opens=[contacts.TOPIC, access.TOPIC]
+            )
 
             def committed() -> None:
                 relay.wake()
@@ -99,8 +104,11 @@ def make_app(settings: KeyedSettings) -> FastAPI:
                 await erasures.known()
                 await contacts_reader.run()
 
-            projector = Projector(PROJECTIONS, database=consumer, broker=broker)
+            projector = Projector(PROJECTIONS, database=consumer, broker=broker, keys=copies)
             app.state.desk = Desk(writer, reader, alliance, arrivals, keyring, on_commit=relay.wake)
+            appender = Appender(writer, on_commit=relay.wake)
+            app.state.tracer = Tracer(appender, keyring)
+            app.state.reviews = Reviews(reader, appender, keyring)
 
             health.add("contacts", contacts_reader.trouble, required=False)
             health.add("erasures", erasures.trouble, required=False)
@@ -108,11 +116,13 @@ def make_app(settings: KeyedSettings) -> FastAPI:
             health.add("alliance", alliance.trouble, required=False)
             health.add("keys", copies.trouble, required=False)
             background.start("keys' reader", copies.run)
+            background.start("appender", appender.run)
             background.start("alliance's copy", alliance.run)
             background.start("erasures reader", erasures.run)
             background.start("contacts reader", read_contacts)
             background.start("read models' readers", projector.run)
             background.start("count of owed dispositions", partial(owing.measure, consumer))
+            background.start("count of owed reviews", partial(reviews.measure, consumer))
             yield
 
     return service_app(
@@ -120,6 +130,6 @@ def make_app(settings: KeyedSettings) -> FastAPI:
         description=DESCRIPTION,
         settings=settings,
         lifespan=lifespan,
-        routers=[api.router, parked.router],
+        routers=[api.router, access_api.router, parked.router],
         health=health,
     )

@@ -1,4 +1,5 @@
-"""The audit: every event of the alliance, as it was said, without what identifies a person.
+"""The audit: every event of the alliance, as it was said, without what identifies a person. (Who looked at what is in
+accesses.py.)
 
 A read model that can be rebuilt from the topics. Invariant: what stands under an event's `personal` never enters it,
 nor anything of an event whose data cannot be read; that the event was there is kept all the same.

@@ -129,29 +129,40 @@ def seen_by(contact: Contact) -> Iterator[Access]:
 
 
 async def involve(connection: Connection, contacts: Iterable[Contact], opened: Mapping[str, str | None]) -> None:
-    """Let the contacts' owners see the incidents that these led to; and of incidents opened now, their owners."""
+    """Let the contacts' owners, and in whose hands they are, see the incidents that these led to; and of incidents
+    opened now, their owners."""
     led = [contact for contact in contacts if contact.incident is not None]
     await connection.execute(_LOCK_INCIDENTS, sorted({str(contact.incident) for contact in led}))
     seen_by: dict[str, list[Access]] = {incident: [_owner(force)] for incident, force in opened.items()}
     for contact in led:
-        seen_by.setdefault(str(contact.incident), []).append(_involved(contact.owning_force))
+        seen_by.setdefault(str(contact.incident), []).extend(_involved_in(contact))
     await scope.give(connection, seen_by)
 
 
 async def involve_anew(connection: Connection, contacts: Iterable[Contact]) -> None:
-    """Whoever owns the contacts by now may see the incidents that they led to, and who no longer does may not. In a
-    consumer's transaction, which sees the contacts of every force."""
-    incidents = sorted({str(contact.incident) for contact in contacts if contact.incident is not None})
+    """Whoever owns the contacts by now, or has them in his hands, may see the incidents that they led to, and who no
+    longer owns one may not. In a consumer's transaction, which sees the contacts of every force."""
+    led = [contact for contact in contacts if contact.incident is not None]
+    incidents = sorted({str(contact.incident) for contact in led})
     if incidents:
         await connection.execute(_LOCK_INCIDENTS, incidents)
         seen_by: dict[str, list[Access]] = {incident: [] for incident in incidents}
         for row in await connection.fetch(_FORCES_OF_INCIDENTS, [UUID(incident) for incident in incidents]):
             seen_by[str(row["incident"])].append(_involved(row["owning_force"]))
+        for contact in led:
+            seen_by[str(contact.incident)].extend(_involved_in(contact))
         await scope.keep(connection, seen_by, ("involved",))
 
 
 def _owner(force: str | None) -> Access:
     return Access("alliance", ALLIANCE) if force is None else Access("owning", force)
+
+
+def _involved_in(contact: Contact) -> Iterator[Access]:
+    """Who may see the incident that a contact led to because of that contact."""
+    yield _involved(contact.owning_force)
+    if contact.handler:
+        yield Access("in-hands", holder=contact.handler)
 
 
 def _involved(force: str | None) -> Access:

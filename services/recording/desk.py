@@ -95,7 +95,7 @@ class Desk:
                 contact_id,
                 seen,
                 command_for,
-                lambda owners: may_know("show_incident", caller, Belongs.to(*owners)),
+                lambda owners: may_know("list_incidents", caller, Belongs.to(*owners)),
                 keyed=keyed,
                 traceparent=current_traceparent(),
             )

@@ -71,6 +71,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     disposed_at: datetime
     incident_id: str | None = None
     incident: Incident | None = None
+    handler: str | None = None
+    """In whose hands the contact is, or was."""
 
 
 class Arrivals:
@@ -165,7 +167,7 @@ async def _dispose(
             incident = None
     decision = decide(standing, incident, command)
     if standing is not None:
-        return await _what_stands(connection, keyring, disposals, standing)
+        return await _what_stands(connection, keyring, contact, disposals, standing)
 
     now = datetime.now(UTC)
     appends = appends_of(
@@ -186,17 +188,25 @@ async def _dispose(
     await append(connection, appends)
     for fact in decision.on_incident:
         incident = evolve(incident, fact)
-    return Outcome(disposed=disposed, disposed_at=now, incident_id=decision.incident, incident=incident)
+    return Outcome(
+        disposed=disposed, disposed_at=now, incident_id=decision.incident, incident=incident, handler=contact.handler
+    )
 
 
 async def _what_stands(
-    connection: Connection, keyring: Keyring, stream: list[Event], standing: ContactDisposed
+    connection: Connection, keyring: Keyring, contact: Contact, stream: list[Event], standing: ContactDisposed
 ) -> Outcome:
     incident = None
     if standing.incident is not None:
         streams = await load_many_keyed(connection, [standing.incident], keyring.source)
         incident = incident_of(event.fact for event in keyring.opened(*streams[standing.incident]))
-    return Outcome(disposed=standing, disposed_at=stream[0].time, incident_id=standing.incident, incident=incident)
+    return Outcome(
+        disposed=standing,
+        disposed_at=stream[0].time,
+        incident_id=standing.incident,
+        incident=incident,
+        handler=contact.handler,
+    )
 
 
 def after_disposal(contact: Contact, disposed: ContactDisposed, at: datetime) -> Contact:

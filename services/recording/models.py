@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from libs.events.types.contacts import Channel, Line
 from libs.events.types.recording import Disposition
-from libs.service.bodies import Answer, Body, Slug, Words
+from libs.service.bodies import PERSONAL, Answer, Body, Slug, Words
 from libs.service.shapes import CircleBody, CivicBody, PointBody, PolygonBody, PostcodeBody
 from services.recording.owner import OwnedBecause
 
@@ -111,8 +111,8 @@ class IncidentView(IncidentAnswer):
     opened_by: str
     contacts: list[str]
     """The first to report it, then those that joined."""
-    summary: str | None
-    place: str | None
+    summary: Annotated[str | None, PERSONAL]
+    place: Annotated[str | None, PERSONAL]
     crimes: list[str]
     """The references, in the records system of the force, of the crimes that it became."""
     version: int

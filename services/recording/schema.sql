@@ -130,3 +130,83 @@ BEGIN
         LIMIT most;
 END
 $$;
+
+-- An incident's events in order, and with the first of them its key, and which contact in the holder's hands it is read for: one that
+-- led to it, or the one that he names. Nothing, where it is not in the scope.
+CREATE FUNCTION incident_in_scope(forces text[], holder text, wanted uuid, read_for text)
+RETURNS TABLE (told event, key bytea, in_hand text) LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM set_scope(forces, holder);
+    RETURN QUERY
+        SELECT e, CASE WHEN e.version = 1 THEN stream_key(wanted::text) END,
+        CASE WHEN e.version = 1 THEN (
+            SELECT a.contact FROM contact_access AS a
+            WHERE a.contact = ANY (array_append(ARRAY(SELECT c.id::text FROM contact AS c WHERE c.incident = wanted), read_for))
+              AND a.why = 'in-hands' AND a.ended_at IS NULL AND a.holder = (SELECT scope_holder())
+            ORDER BY a.contact IS NOT DISTINCT FROM read_for LIMIT 1
+        ) END
+        FROM event AS e
+        WHERE e.subject = wanted::text
+        ORDER BY e.version;
+END
+$$;
+
+-- A page of who looked at data of the scope's forces, newest first: at one thing, by one reader, or all (accesses.py).
+CREATE FUNCTION accesses_in_scope(
+    forces text[], holder text, of_thing text, of_reader text, since timestamptz,
+    before_at timestamptz, before_id uuid, before_force text, most int
+) RETURNS TABLE (
+    id uuid, force text, at timestamptz, reader text, roles text[], home_force text, act text, operation text, kind text,
+    ids text[], searched_by text[], recipient text, in_hand text, purpose text, break_glass text, source text, words text
+) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM set_scope(forces, holder);
+    RETURN QUERY
+        SELECT e.id, e.force, e.at, e.reader, e.roles, e.home_force, e.act, e.operation, e.kind, e.ids, e.searched_by,
+               e.recipient, e.in_hand, e.purpose, e.break_glass, e.source, w.said
+        FROM (
+            -- One of the three: what the others ask for is not so, which is seen before they are begun.
+            (SELECT t.at, t.id, t.force FROM access_thing AS t
+             WHERE of_thing IS NOT NULL AND t.thing = of_thing AND (of_reader IS NULL OR t.reader = of_reader)
+               AND t.at >= since AND (t.at, t.id, t.force) < (before_at, before_id, before_force)
+             ORDER BY t.at DESC, t.id DESC, t.force DESC LIMIT most)
+            UNION ALL
+            (SELECT r.at, r.id, r.force FROM access_entry AS r
+             WHERE of_thing IS NULL AND of_reader IS NOT NULL AND r.reader = of_reader
+               AND r.at >= since AND (r.at, r.id, r.force) < (before_at, before_id, before_force)
+             ORDER BY r.at DESC, r.id DESC, r.force DESC LIMIT most)
+            UNION ALL
+            (SELECT a.at, a.id, a.force FROM access_entry AS a
+             WHERE of_thing IS NULL AND of_reader IS NULL
+               AND a.at >= since AND (a.at, a.id, a.force) < (before_at, before_id, before_force)
+             ORDER BY a.at DESC, a.id DESC, a.force DESC LIMIT most)
+        ) AS k JOIN access_entry AS e ON e.id = k.id AND e.force = k.force
+        LEFT JOIN access_words AS w ON w.id = k.id AND w.force = k.force
+        ORDER BY k.at DESC, k.id DESC, k.force DESC;
+END
+$$;
+
+-- What was opened by break-glass in data of the scope's forces and is still to be reviewed, what is due first first; or
+-- the one asked for, reviewed or not.
+CREATE FUNCTION break_glass_in_scope(
+    forces text[], holder text, after_due timestamptz, after_id uuid, after_force text, wanted uuid, most int
+) RETURNS TABLE (
+    id uuid, force text, at timestamptz, reader text, roles text[], home_force text, act text, operation text, kind text,
+    ids text[], searched_by text[], recipient text, in_hand text, purpose text, break_glass text, source text, words text,
+    due_at timestamptz
+) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM set_scope(forces, holder);
+    RETURN QUERY
+        SELECT e.id, e.force, e.at, e.reader, e.roles, e.home_force, e.act, e.operation, e.kind, e.ids, e.searched_by,
+               e.recipient, e.in_hand, e.purpose, e.break_glass, e.source, w.said, g.due_at
+        FROM break_glass AS g JOIN access_entry AS e ON e.id = g.id AND e.force = g.force
+        LEFT JOIN access_words AS w ON w.id = g.id AND w.force = g.force
+        WHERE (g.reviewed_at IS NULL OR g.id = wanted) AND (wanted IS NULL OR g.id = wanted)
+          AND (g.due_at, g.id, g.force) > (after_due, after_id, after_force)
+        ORDER BY g.due_at, g.id, g.force
+        LIMIT most;
+END
+$$;

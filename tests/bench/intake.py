@@ -24,6 +24,8 @@ from tests.bench.measure import Result, Run
 from tests.bench.parts import ROOT, Parts, issuer, kafka, process
 
 CONNECTIONS = 128
+ADDRESS = "{host:port}"
+"""Stands in a request for where the contestant is served."""
 BODIES = 1000
 TRIAL_S = 2.5
 BISECTIONS = 4
@@ -99,18 +101,19 @@ def run(parts: Parts, runs: int, tell: Callable[[str], None]) -> tuple[list[Resu
             "no I/O": (["tests.bench.peers.no_io"], settings, "/readyz"),
             "tutorial": (["tests.bench.peers.tutorial"], {"DATABASE_URL": parts.empty_database("tutorial")}, "/docs"),
         }
-        contestants = {name: stack.enter_context(_served(parts, name, *how, token)) for name, how in served.items()}
+        requests = [_request(token, facts.call(number)) for number in range(BODIES)]
+        contestants = {name: stack.enter_context(serving(parts, name, *how, requests)) for name, how in served.items()}
         ours, no_io, tutorial = contestants.values()
         for contestant in contestants.values():
             contestant.trial(None, WARM_UP_S)
         for number in range(1, runs + 1):
             without = no_io.find_peak()
             peak = ours.find_peak()
-            _settle(url)
+            settle(url)
             theirs = tutorial.find_peak()
             quiet = no_io.trial(peak / 2, LATENCY_S)
             busy = ours.trial(peak / 2, LATENCY_S)
-            _settle(url)
+            settle(url)
             against_tutorial.append(Run(peak, theirs))
             against_no_io.append(Run(peak, without))
             latency.append(Run(busy.p99_ms, quiet.p99_ms))
@@ -127,9 +130,16 @@ def run(parts: Parts, runs: int, tell: Callable[[str], None]) -> tuple[list[Resu
 
 
 @contextmanager
-def _served(
-    parts: Parts, name: str, module: list[str], settings: dict[str, str], ready: str, token: str
+def serving(
+    parts: Parts,
+    name: str,
+    module: list[str],
+    settings: dict[str, str],
+    ready: str,
+    requests: list[str],
+    connections: int = CONNECTIONS,
 ) -> Iterator[Contestant]:
+    """A service as a process, with a generator that sends it these requests in turn."""
     port = free_port()
     address = f"127.0.0.1:{port}"
     environment = {**settings, "PORT": str(port)}
@@ -144,19 +154,19 @@ def _served(
         )
         try:
             assert generator.stdin
-            requests = [_request(address, token, facts.call(number)) for number in range(BODIES)]
-            print(json.dumps({"requests": requests, "connections": CONNECTIONS}), file=generator.stdin, flush=True)
+            plan = {"requests": [one.replace(ADDRESS, address) for one in requests], "connections": connections}
+            print(json.dumps(plan), file=generator.stdin, flush=True)
             yield Contestant(generator)
         finally:
             generator.kill()
             generator.communicate()
 
 
-def _request(address: str, token: str, body: dict[str, object]) -> str:
+def _request(token: str, body: dict[str, object]) -> str:
     content = json.dumps(body, separators=(",", ":"))
     head = [
         "POST /v1/contacts/telephone HTTP/1.1",
-        f"Host: {address}",
+        f"Host: {ADDRESS}",
         f"Authorization: Bearer {token}",
         "Content-Type: application/json",
         f"Content-Length: {len(content)}",
@@ -164,7 +174,7 @@ def _request(address: str, token: str, body: dict[str, object]) -> str:
     return "\r\n".join(head) + "\r\n\r\n" + content
 
 
-def _settle(url: str) -> None:
+def settle(url: str) -> None:
     """Wait until the relay has carried everything to Kafka, so that it is nobody else's burden."""
 
     async def wait() -> None:

@@ -33,7 +33,7 @@ _now = time.perf_counter
 
 
 class Refused(Exception):
-    """The server answered with something else than 201; the message is the answer's beginning."""
+    """The server answered with something else than 200 or 201; the message is the answer's beginning."""
 
 
 @dataclass(frozen=True)
@@ -169,14 +169,14 @@ class Generator:
             raise RuntimeError("a request did not fit into the socket's buffer")
 
     def _answered(self, fd: int) -> bool:
-        """Read; whether the answer is whole. Raises Refused for any answer but 201."""
+        """Read; whether the answer is whole. Raises Refused for any answer but 200 or 201."""
         chunk = self._sockets[fd].recv(65536)
         if not chunk:
             raise Refused("the server closed a connection")
         data = self._received.pop(fd, b"") + chunk
         head = data.find(b"\r\n\r\n")
         if head >= 0 and (length := _LENGTH.search(data, 0, head)) and len(data) >= head + 4 + int(length[1]):
-            if not data.startswith(b"HTTP/1.1 201"):
+            if not data.startswith((b"HTTP/1.1 200", b"HTTP/1.1 201")):
                 raise Refused(data[:1000].decode(errors="replace"))
             return True
         self._received[fd] = data

@@ -36,7 +36,7 @@ _DECISION = "SELECT version, decided_at, fact FROM decision WHERE contact = $1"
 async def measure(logins: Logins, runs: int) -> None:
     reader = await Database.connect(logins.url, source="/intake", part=READER)
     consumer = await Database.connect(logins.url, source="/intake", part=CONSUMER)
-    contacts = await _fill(consumer)
+    contacts = await fill(consumer)
     chance = Random(1285)
 
     async def scoped() -> None:
@@ -59,14 +59,14 @@ async def measure(logins: Logins, runs: int) -> None:
     found: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(runs):
         for name, read in ways.items():
-            found[name].append(await _rate(read))
+            found[name].append(await rate(read))
     for name, rates in found.items():
         print(f"{name:>24}: {statistics.median(rates):8,.0f} reads/s  (median of {runs}, {READERS} readers)")
     await reader.close()
     await consumer.close()
 
 
-async def _fill(consumer: Database) -> list[tuple[str, str]]:
+async def fill(consumer: Database) -> list[tuple[str, str]]:
     contacts = [(FORCES[n % len(FORCES)], str(uuid7())) for n in range(CONTACTS)]
     for at in range(0, CONTACTS, 500):
         appends = [
@@ -79,7 +79,7 @@ async def _fill(consumer: Database) -> list[tuple[str, str]]:
     return contacts
 
 
-async def _rate(read: Callable[[], Awaitable[None]]) -> float:
+async def rate(read: Callable[[], Awaitable[None]]) -> float:
     until = time.perf_counter() + SECONDS
     done = 0
 

@@ -12,9 +12,9 @@ import signal
 import sys
 
 from aiokafka import AIOKafkaProducer
-from libs.events.log.keyring import DESTROYED
 
 from libs.events.envelope import Event
+from libs.events.log.keyring import DESTROYED
 from libs.events.log.relay import Relay
 from libs.events.types.contacts import ContactErased, ContactReceived
 from libs.events.types.erasures import SubjectErased

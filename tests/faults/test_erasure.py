@@ -23,15 +23,15 @@ import httpx
 import psutil
 import pytest
 from aiokafka import TopicPartition
-from libs.events.cipher import Unopened
-from libs.events.log.key_copies import read_key
-from libs.events.log.keyring import Keyring, UnknownMaster, master_of, read_masters
 
 from deploy.local import parts
 from deploy.local.layout import ROOT
 from deploy.local.process import Child, spawn
+from libs.events.cipher import Unopened
 from libs.events.envelope import Event, to_headers
 from libs.events.log import kafka
+from libs.events.log.key_copies import read_key
+from libs.events.log.keyring import Keyring, UnknownMaster, master_of, read_masters
 from libs.events.types import contacts, keys
 from libs.events.types.contacts import ContactLocated
 from services.recording.projections import PROJECTIONS

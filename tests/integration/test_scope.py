@@ -90,6 +90,7 @@ async def _fill(consumer: Database, table: str, contact: str, force: str) -> Non
         "boolean": "false",
         "timestamp with time zone": "now()",
         "text": "'x'",
+        "text[]": "'{}'",
         "uuid": f"'{uuid4()}'",
     }
     values = [

@@ -169,7 +169,9 @@ async def all_incidents(running: System, count: int) -> list[dict[str, Any]]:
         await until(all_there, patience_s=60)
 
         async def whole(at: int) -> None:
-            found[at] = (await client.get(f"/v1/incidents/{found[at]['id']}")).json()
+            owner = found[at]["owningForce"]
+            headers = running.headers("supervisor", home=owner)
+            found[at] = (await client.get(f"/v1/incidents/{found[at]['id']}", headers=headers)).json()
 
         await together(whole(at) for at in range(len(found)))
     return found

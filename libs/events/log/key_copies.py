@@ -54,7 +54,7 @@ RETURNING topic_id, next_offset
 """
 _POSITIONS = "SELECT partition, next_offset FROM checkpoint WHERE reader = $1 AND topic = $2"
 _KEEP = "SELECT keep_keys($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
-_LOOK_UP = "SELECT source, subject, key, refused FROM copied_keys($1, $2)"
+_LOOK_UP = "SELECT source, subject, key, refused FROM copied_keys($1, $2, $3)"
 
 PATIENCE_MS = 100
 """For records that do not come: so seldom an idle reader looks what else there is to do."""
@@ -126,7 +126,9 @@ class KeyCopies:
         wanted = dict.fromkeys((event.source, event.subject) for event in events if event.is_sealed)
         if not wanted:
             return list(events)
-        rows = await connection.fetch(_LOOK_UP, [name[0] for name in wanted], [name[1] for name in wanted])
+        rows = await connection.fetch(
+            _LOOK_UP, [name[0] for name in wanted], [name[1] for name in wanted], self._keyring.source
+        )
         wrapped: dict[StreamName, bytes] = {}
         for row in rows:
             name = row["source"], row["subject"]

@@ -24,6 +24,7 @@ from libs.events.log.broker import Broker
 from libs.events.log.consumer import SharedReader
 from libs.events.log.database import TRANSIENT, Connection, Database
 from libs.events.log.errors import described
+from libs.events.log.key_copies import KeyCopies
 from libs.events.log.roles import CONSUMER, READER, SECURED, policies, role_of
 from libs.events.log.store import Append
 
@@ -50,6 +51,8 @@ class Projection:
     schema_sql: str
     tables: tuple[str, ...]
     apply: Project
+    opened: bool = False
+    """Whether what is sealed in the events is opened for it."""
 
     def schema(self, generation: int) -> str:
         return f"{self.name}_{generation}"
@@ -64,10 +67,14 @@ class Projection:
 class Projector:
     """Fills every generation there is, the live one and one that is building."""
 
-    def __init__(self, projections: Iterable[Projection], *, database: Database, broker: Broker) -> None:
+    def __init__(
+        self, projections: Iterable[Projection], *, database: Database, broker: Broker, keys: KeyCopies | None = None
+    ) -> None:
+        """`keys` are needed where a read model holds what identifies a person."""
         self._projections = {projection.name: projection for projection in projections}
         self._database = database
         self._broker = broker
+        self._keys = keys
         self._readers: dict[tuple[str, int], tuple[SharedReader, asyncio.Task[None]]] = {}
 
     def trouble(self) -> str | None:
@@ -123,6 +130,7 @@ class Projector:
             apply=apply,
             database=self._database,
             broker=self._broker,
+            keys=self._keys if projection.opened else None,
         )
 
 

@@ -276,9 +276,9 @@ CREATE TABLE key_copy (
     PRIMARY KEY (subject, source)   -- looked up for each event; by subject when it is erased
 );
 
--- The keys of these streams, a row each: null, where it is not here. Until the transaction ends nobody erases one of them:
+-- The keys of these streams, a row each, of one's own from where they were made: null, where it is not here. Until the transaction ends nobody erases one of them:
 -- what is made of what they open is on disk before it is blanked.
-CREATE FUNCTION copied_keys(sources text[], subjects text[])
+CREATE FUNCTION copied_keys(sources text[], subjects text[], own_source text)
 RETURNS TABLE (source text, subject text, key bytea, refused boolean)
 LANGUAGE plpgsql SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
@@ -286,9 +286,10 @@ AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(1287);
     RETURN QUERY
-        SELECT w.source, w.subject, k.key, e.subject IS NOT NULL
+        SELECT w.source, w.subject, coalesce(k.key, s.key), e.subject IS NOT NULL
         FROM unnest(sources, subjects) AS w (source, subject)
         LEFT JOIN key_copy AS k ON k.subject = w.subject AND k.source = w.source
+        LEFT JOIN stream AS s ON s.subject = w.subject AND w.source = own_source
         LEFT JOIN erased AS e ON e.subject = w.subject;
 END
 $$;

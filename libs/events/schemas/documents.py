@@ -14,7 +14,7 @@ from typing import Any
 
 from libs.events.envelope import MAX_EVENT_BYTES, SCHEMA_BASE
 from libs.events.schemas.make import spaced
-from libs.events.types import FACTS, Fact, contacts, directory, erasures, keys, recording, routing
+from libs.events.types import FACTS, Fact, access, contacts, directory, erasures, keys, recording, routing
 
 PAYLOAD_FORMAT = "application/schema+json;version=draft-2020-12"
 
@@ -32,7 +32,7 @@ class Traffic:
 TRAFFIC: Mapping[str, Traffic] = {
     "intake": Traffic(
         "Takes contacts on every channel, hears where they were routed and what they led to, and erases them.",
-        sends=(contacts.TOPIC, keys.TOPIC, erasures.TOPIC),
+        sends=(contacts.TOPIC, keys.TOPIC, erasures.TOPIC, access.TOPIC),
         receives=(routing.TOPIC, recording.TOPIC, keys.TOPIC, erasures.TOPIC),
         readers=("intake", "intake-erasures"),
     ),
@@ -48,7 +48,7 @@ TRAFFIC: Mapping[str, Traffic] = {
     ),
     "recording": Traffic(
         "Keeps what every contact came to, the incidents, and the audit of all of it.",
-        sends=(recording.TOPIC, keys.TOPIC, erasures.TOPIC),
+        sends=(recording.TOPIC, keys.TOPIC, erasures.TOPIC, access.TOPIC),
         receives=(
             contacts.TOPIC,
             keys.TOPIC,
@@ -57,8 +57,9 @@ TRAFFIC: Mapping[str, Traffic] = {
             directory.AREAS_TOPIC,
             recording.TOPIC,
             erasures.TOPIC,
+            access.TOPIC,
         ),
-        readers=("recording", "audit", "incidents", "recording-erasures"),
+        readers=("recording", "audit", "incidents", "recording-erasures", "access"),
     ),
 }
 
@@ -69,6 +70,7 @@ KEYS: Mapping[str, str] = {
     directory.AREAS_TOPIC: "`area/` and the SHA-256 of the piece's content.",
     recording.TOPIC: "The incident's id; the contact's for its disposition. Both are UUIDv7.",
     erasures.TOPIC: "`erasure/` and the contact's id.",
+    access.TOPIC: "`reads/` and an id of the service's copy that answered; `read/` or `review/` and the access's id.",
 }
 
 _TEXT = {"type": "string"}

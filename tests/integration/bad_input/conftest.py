@@ -12,6 +12,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from libs.service.trace import BREAK_GLASS
 from tests import system as systems
 from tests.integration.bad_input.service import BODIES, SECRET, SERVICES, Services
 from tests.integration.logs import until
@@ -74,9 +75,36 @@ async def services(running: System) -> AsyncIterator[Services]:
             "incident_id": incidents[0]["id"],
             "hold_id": "1",
             "duty_id": "1",
+            "access_id": await an_access(made, called["id"]),
             "id": "1",
         }
         yield made
+
+
+async def an_access(services: Services, contact: str) -> str:
+    """That a contact was opened by break-glass."""
+    headers = services.headers(
+        "test-breaker",
+        roles=["handler"],
+        forces=["bedfordshire", "hertfordshire"],
+        alliance=False,
+        home="hertfordshire",
+    )
+    async with httpx.AsyncClient(timeout=20) as client:
+        opened = await client.get(
+            f"{services.system.url('intake')}/v1/contacts/{contact}",
+            headers=headers | {BREAK_GLASS: "life-at-risk; a child is in the house"},
+        )
+        assert opened.status_code == 200, opened.text
+        found: list[str] = []
+
+        async def is_known() -> bool:
+            answer = await client.get(f"{services.system.url('recording')}/v1/break-glass", headers=services.headers())
+            found[:] = [one["id"] for one in answer.json()["accesses"]]
+            return bool(found)
+
+        await until(is_known)
+    return found[0]
 
 
 @pytest_asyncio.fixture(scope="module")

@@ -15,6 +15,7 @@ import jsonschema
 
 from deploy.local.issuer import make_token
 from libs.service.caller import ROLES
+from libs.service.trace import PURPOSE
 from tests.system import System
 
 SERVICES = ("intake", "router", "directory", "recording")
@@ -43,6 +44,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "confirm_owner": {"owningForce": "bedfordshire"},
     "record_crime": {"reference": "40/1/26"},
     "cancel_crime": {"reference": "40/1/26"},
+    "review_break_glass": {"finding": "justified", "words": WORDS},
     "dispose_contact": {"disposition": "incident-opened", "incident": {"summary": WORDS, "location": PLACE}},
 }
 """A body that each operation would take, by operation id. A new operation with a body needs one here."""
@@ -113,13 +115,21 @@ class Services:
         roles: Iterable[str] = ROLES,
         forces: Iterable[str] | None = None,
         alliance: bool = True,
+        home: str | None = None,
     ) -> dict[str, str]:
-        """An Authorization header; with every role and for every force, unless said otherwise."""
+        """Headers of a caller who says for what he opens what is not in his hands; with every role and for every force,
+        Bedfordshire's own, unless said otherwise."""
         layout, whose = self.system.layout, self.system.forces if forces is None else forces
         token = make_token(
-            layout.secrets, layout.issuer_url, subject=subject, roles=roles, forces=whose, alliance=alliance
+            layout.secrets,
+            layout.issuer_url,
+            subject=subject,
+            roles=roles,
+            forces=whose,
+            alliance=alliance,
+            home=home or ("bedfordshire" if forces is None else None),
         )
-        return {"Authorization": f"Bearer {token}"}
+        return {"Authorization": f"Bearer {token}", PURPOSE: "quality"}
 
     async def stored(self) -> dict[str, int]:
         """How many events and claims each service's database holds."""

@@ -17,6 +17,7 @@ import pytest_asyncio
 from libs.service.access import ACCESS, OPEN
 from libs.service.caller import ROLES, Caller
 from libs.service.scopes import Belongs, Tie
+from libs.service.trace import BREAK_GLASS
 from tests.integration.bad_input.quick import Answer, Quick
 from tests.integration.bad_input.service import BODIES, SERVICES, Operation, Services
 from tests.integration.logs import until
@@ -35,6 +36,7 @@ DISPOSED = {"disposition": "incident-opened"}
 
 SCOPES: dict[str, dict[str, Any]] = {
     "owner": {"forces": [OWNER]},
+    "pooled": {"forces": [OWNER, PRESENTED, FOREIGN], "home": FOREIGN},
     "presented": {"forces": [PRESENTED]},
     "answering": {"forces": [ANSWERING]},
     "handler": {"subject": HANDLER},
@@ -52,7 +54,14 @@ ON_CONTACTS = {
 }
 ON_QUEUES = {"show_queue", "claim_next"}
 ON_INCIDENTS = {"show_incident", "record_crime", "cancel_crime"}
-QUERIES = {"locate": {"lat": 52.2, "lon": 0.12}, "list_owing_contacts": {"disposition": "none", "limit": 200}}
+ON_ACCESSES = {"review_break_glass"}
+BREAKER = "the-breaker"
+"""Of another force, in whose token's reach the owner's are: he opened two contacts by break-glass."""
+QUERIES = {
+    "locate": {"lat": 52.2, "lon": 0.12},
+    "list_owing_contacts": {"disposition": "none", "limit": 200},
+    "list_accesses": {"reader": BREAKER},
+}
 AGAIN = {
     "add_location": {"of": "other", "source": "handler", "shape": CAMBRIDGE},
     "end_contact": {"reason": "completed"},
@@ -72,10 +81,14 @@ class Thing:
     belongs: Belongs
     queue_belongs: Belongs
     incident_belongs: Belongs
+    access: str
+    """Something of the owner's that was opened by break-glass."""
 
     def whose(self, operation: str) -> Belongs:
         if operation in ON_QUEUES:
             return self.queue_belongs
+        if operation in ON_ACCESSES:
+            return Belongs.to(OWNER)
         return self.incident_belongs if operation in ON_INCIDENTS else self.belongs
 
 
@@ -99,19 +112,25 @@ class World:
     def caller(self, role: str, scope: str) -> Caller:
         claims: dict[str, Any] = {"subject": f"{role}-{scope}", "forces": [], "alliance": False} | SCOPES[scope]
         return Caller(
-            claims["subject"], frozenset({role}) & ROLES, frozenset(claims["forces"]), None, claims["alliance"]
+            claims["subject"],
+            frozenset({role}) & ROLES,
+            frozenset(claims["forces"]),
+            None,
+            claims["alliance"],
+            claims.get("home"),
         )
 
     def headers(self, role: str, scope: str) -> dict[str, str]:
         if (role, scope) not in self.tokens:
             caller = self.caller(role, scope)
             self.tokens[role, scope] = self.services.headers(
-                caller.subject, roles=[role], forces=caller.forces, alliance=caller.alliance
+                caller.subject, roles=[role], forces=caller.forces, alliance=caller.alliance, home=caller.home_force
             )
         return self.tokens[role, scope]
 
     async def send(self, operation: Operation, thing: Thing, headers: dict[str, str]) -> Answer:
         named = {"contact_id": thing.contact, "queue_id": thing.queue, "incident_id": thing.incident, "force": OWNER}
+        named["access_id"] = thing.access
         path = operation.path.format(**{name: named.get(name, "999999") for name in operation.parameters})
         body = AGAIN.get(operation.id, BODIES.get(operation.id)) if operation.needs_body else None
         query: dict[str, Any] = QUERIES.get(operation.id, {})
@@ -123,7 +142,7 @@ class World:
 
 
 def on(operation: str) -> bool:
-    return operation in ON_CONTACTS | ON_QUEUES | ON_INCIDENTS
+    return operation in ON_CONTACTS | ON_QUEUES | ON_INCIDENTS | ON_ACCESSES
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -164,6 +183,7 @@ async def world(services: Services) -> AsyncIterator[World]:
         "POST", f"/v1/contacts/{waiting[1]}/end", json=AGAIN["end_contact"], headers=gateway
     )
     assert ended.status_code == 200, ended.text
+    broken = await break_glass(services, clients, claimed[:2])
     forces_incident, alliances_incident = await asyncio.gather(dispose(claimed[1]), dispose(waiting[1]))
     forces = Thing(
         claimed[0],
@@ -171,7 +191,8 @@ async def world(services: Services) -> AsyncIterator[World]:
         forces_incident,
         Belongs.to(OWNER, presented=PRESENTED, answering=ANSWERING, handler=HANDLER, gateway=GATEWAY),
         Belongs.to(OWNER),
-        Belongs.to(OWNER),
+        Belongs.to(OWNER, handler=HANDLER),
+        broken[0],
     )
     alliances = Thing(
         waiting[0],
@@ -180,6 +201,7 @@ async def world(services: Services) -> AsyncIterator[World]:
         Belongs.to(None, gateway=GATEWAY),
         Belongs.to(None),
         Belongs.to(None),
+        broken[1],
     )
     made = World(
         services,
@@ -200,6 +222,8 @@ async def world(services: Services) -> AsyncIterator[World]:
         )
         incidents = await clients["recording"].request("GET", "/v1/incidents", params={"limit": 200}, headers=auditor)
         listed = {one["id"] for one in incidents.json()["incidents"]}
+        held = services.headers(HANDLER, roles=["handler"], forces=[], alliance=False)
+        hands = [await clients["intake"].request("GET", f"/v1/contacts/{contact}", headers=held) for contact in claimed]
         answered = services.headers("auditor", roles=["auditor"], forces=[ANSWERING], alliance=False)
         audits = [
             await clients["recording"].request("GET", "/v1/audit", params={"contact": contact}, headers=answered)
@@ -208,13 +232,35 @@ async def world(services: Services) -> AsyncIterator[World]:
         return (
             set(claimed) - {claimed[1]} <= {one["id"] for one in owing.json()["contacts"]}
             and {forces_incident, alliances_incident} <= listed
-            and all(answer.status_code == 200 for answer in audits)
+            and all(answer.status_code == 200 for answer in (*audits, *hands))
         )
 
     await until(recorded)
     yield made
     for client in clients.values():
         await client.aclose()
+
+
+async def break_glass(services: Services, clients: dict[str, Quick], contacts: list[str]) -> list[str]:
+    """The accesses of who has opened these by break-glass, once it is known."""
+    headers = services.headers(BREAKER, roles=["handler"], forces=[OWNER, FOREIGN], alliance=False, home=FOREIGN)
+    for contact in contacts:
+        refused = await clients["intake"].request("GET", f"/v1/contacts/{contact}", headers=headers)
+        assert refused.status_code == 404, refused.text
+        opened = await clients["intake"].request(
+            "GET", f"/v1/contacts/{contact}", headers=headers | {BREAK_GLASS: "life-at-risk; a child is in the house"}
+        )
+        assert opened.status_code == 200, opened.text
+    found: list[str] = []
+
+    async def known() -> bool:
+        supervisor = services.headers("supervisor", roles=["supervisor"], forces=[OWNER], alliance=False)
+        answer = await clients["recording"].request("GET", "/v1/break-glass", headers=supervisor)
+        found[:] = [one["id"] for one in answer.json()["accesses"] if one["reader"] == BREAKER]
+        return len(found) == len(contacts)
+
+    await until(known)
+    return found
 
 
 def test_every_operation_has_a_row_in_the_table_and_every_row_an_operation(services: Services) -> None:
@@ -237,11 +283,13 @@ def test_every_document_says_of_every_operation_which_roles_in_which_scope(servi
 
 
 def test_the_callers_that_are_tried_have_every_tie_one_at_a_time(world: World) -> None:
+    """But for the home force, whose ties are those of a force of the token as well."""
     ties = {scope: _ties(world.caller("handler", scope), world.forces) for scope in SCOPES}
     ties["alliance"] = _ties(world.caller("handler", "alliance"), world.alliances)
     assert ties == {
-        "owner": [Tie.OWNED],
-        "presented": [Tie.PRESENTED],
+        "owner": [Tie.OWNED, Tie.OWNED_AT_HOME],
+        "pooled": [Tie.OWNED, Tie.PRESENTED],
+        "presented": [Tie.PRESENTED, Tie.PRESENTED_AT_HOME],
         "answering": [Tie.ANSWERED],
         "handler": [Tie.HELD],
         "gateway": [Tie.BROUGHT],
@@ -307,7 +355,7 @@ async def _try(world: World, operation: Operation, role: str, scope: str, wrong:
         answer = await world.send(operation, world.forces, headers)
         wrong += [f"{name}: {fault}" for fault in _unexpected(world, operation.id, caller, answer)]
         return 1
-    absent = Thing(str(uuid4()), "no-such-queue", str(uuid4()), *[Belongs()] * 3)
+    absent = Thing(str(uuid4()), "no-such-queue", str(uuid4()), *[Belongs()] * 3, str(uuid4()))
     nothing = await world.send(operation, absent, headers)
     if nothing.status_code != 404:
         wrong.append(f"{name}: {nothing.status_code} for what is not there")
@@ -359,6 +407,8 @@ def _not_done(operation: str, thing: Thing, caller: Caller, answer: Answer) -> l
         wanted = (200, 409)  # whoever comes second finds it cancelled
     if operation == "claim_next":
         wanted = (200, 204)
+    if operation == "review_break_glass":
+        wanted = (201, 409)  # the first; after him it is reviewed
     if operation == "release_contact" and not _may_give_back(caller):
         wanted = (403,)  # it is known, and in another's hands
     if operation == "release_contact" and thing.belongs.handler is None:
@@ -383,6 +433,9 @@ def _unexpected(world: World, operation: str, caller: Caller, answer: Answer) ->
         case "list_incidents":
             listed = {incident["id"] for incident in answer.json()["incidents"]}
             things = [(thing.incident, thing.incident_belongs) for thing in (world.forces, world.alliances)]
+        case "list_accesses":
+            listed = {access["id"] for access in answer.json()["accesses"]}
+            things = [(thing.access, Belongs.to(OWNER)) for thing in (world.forces, world.alliances)]
         case _:
             return []
     return [

@@ -19,9 +19,10 @@ from libs.events.log import kafka
 from libs.events.log.broker import Broker
 from libs.events.log.database import Database
 from libs.events.log.own_reader import OwnReader
-from libs.events.types import contacts, routing
+from libs.events.types import Fact, contacts, routing
 from libs.events.types.contacts import ContactReceived
-from libs.events.types.routing import Candidate, Cause, ContactRouted
+from libs.events.types.routing import Candidate, Cause, ContactAnswered, ContactReleased, ContactRouted
+from libs.service.trace import PURPOSE
 from services.intake.app import IntakeSettings, make_app
 from tests.conftest import MASTERS, kafka_settings
 from tests.integration.logs import running, until
@@ -47,11 +48,24 @@ class Tokens:
     issuer_url: str
     secrets: Path
 
-    def of(self, *roles: str, subject: str = "gw-1", forces: tuple[str, ...] = (), alliance: bool = False) -> str:
-        return make_token(self.secrets, self.issuer_url, roles=roles, forces=forces, subject=subject, alliance=alliance)
+    def of(
+        self,
+        *roles: str,
+        subject: str = "gw-1",
+        forces: tuple[str, ...] = (),
+        alliance: bool = False,
+        home: str | None = None,
+    ) -> str:
+        return make_token(
+            self.secrets, self.issuer_url, roles=roles, forces=forces, subject=subject, alliance=alliance, home=home
+        )
 
-    def handler(self, *forces: str, alliance: bool = False) -> dict[str, str]:
-        return bearer(self.of("handler", subject="h-1", forces=forces, alliance=alliance))
+    def handler(
+        self, *forces: str, alliance: bool = False, home: str | None = None, subject: str = "h-1"
+    ) -> dict[str, str]:
+        """A handler's headers, who says for what he opens what is not in his hands."""
+        token = self.of("handler", subject=subject, forces=forces, alliance=alliance, home=home)
+        return bearer(token) | {PURPOSE: "quality"}
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -129,6 +143,15 @@ class Router:
             contact_version=1,
             waiting_since=datetime.now(UTC),
         )
+        await self._say(contact, version, fact)
+
+    async def answered(self, contact: str, handler: str, *, version: int) -> None:
+        await self._say(contact, version, ContactAnswered(handler=handler, queue="q", waited_s=1.0))
+
+    async def released(self, contact: str, handler: str, *, version: int) -> None:
+        await self._say(contact, version, ContactReleased(handler=handler, queue="q", reason="other"))
+
+    async def _say(self, contact: str, version: int, fact: Fact) -> None:
         event = Event.of(fact, source="/router", subject=contact, version=version)
         await self._producer.send_and_wait(routing.TOPIC, event.data, key=contact.encode(), headers=to_headers(event))
 

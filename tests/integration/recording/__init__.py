@@ -39,6 +39,7 @@ from libs.events.types.routing import ContactAnswered, ContactReleased, ContactR
 from libs.events.types.shapes import Point
 from libs.places import encode_area, sha256_of
 from libs.places.grid import to_grid
+from libs.service.trace import PURPOSE
 from services.recording.app import RecordingSettings, make_app
 from tests.conftest import MASTERS, kafka_settings
 
@@ -173,13 +174,25 @@ class System:
         return self.clients[0]
 
     def caller(
-        self, role: str = "handler", *forces: str, subject: str = "anna", alliance: bool = False
+        self,
+        role: str = "handler",
+        *forces: str,
+        subject: str = "anna",
+        alliance: bool = False,
+        home: str | None = None,
+        purpose: str | None = "quality",
     ) -> dict[str, str]:
-        """The header of somebody with a role; of Cambridgeshire, where no force is given."""
+        """The headers of somebody with a role; of Cambridgeshire, where no force is given."""
         token = make_token(
-            self.secrets, self.issuer, roles=[role], forces=forces or (CAMBS,), subject=subject, alliance=alliance
+            self.secrets,
+            self.issuer,
+            roles=[role],
+            forces=forces or (CAMBS,),
+            subject=subject,
+            alliance=alliance,
+            home=home,
         )
-        return {"Authorization": f"Bearer {token}"}
+        return {"Authorization": f"Bearer {token}"} | ({} if purpose is None else {PURPOSE: purpose})
 
     async def publish(self, *events: Event) -> None:
         """Put events on their topics, in this order."""

@@ -10,26 +10,37 @@ UNOWNED = Belongs.to(None)
 QUEUED = Belongs.to("owner", alliances=True)
 
 
-def caller(*forces: str, subject: str = "somebody", alliance: bool = False) -> Caller:
-    return Caller(subject=subject, roles=frozenset(), forces=frozenset(forces), alliance=alliance)
+def caller(*forces: str, subject: str = "somebody", alliance: bool = False, home: str | None = None) -> Caller:
+    return Caller(subject=subject, roles=frozenset(), forces=frozenset(forces), alliance=alliance, home_force=home)
 
 
 TIED = [
-    (Tie.OWNED, caller("owner"), THING),
-    (Tie.PRESENTED, caller("presented"), THING),
-    (Tie.ANSWERED, caller("answering"), THING),
-    (Tie.HELD, caller(subject="handler-1"), THING),
-    (Tie.BROUGHT, caller(subject="gateway-1"), THING),
-    (Tie.ALLIANCE, caller(alliance=True), UNOWNED),
-    (Tie.ALLIANCE, caller(alliance=True), QUEUED),
+    ({Tie.OWNED, Tie.OWNED_AT_HOME}, caller("owner"), THING),
+    ({Tie.OWNED}, caller("owner", "essex"), THING),
+    ({Tie.OWNED}, caller("owner", home="essex"), THING),
+    ({Tie.OWNED, Tie.OWNED_AT_HOME}, caller("owner", "essex", home="owner"), THING),
+    ({Tie.PRESENTED, Tie.PRESENTED_AT_HOME}, caller("presented"), THING),
+    ({Tie.PRESENTED}, caller("presented", "essex", home="essex"), THING),
+    ({Tie.ANSWERED}, caller("answering"), THING),
+    ({Tie.HELD}, caller(subject="handler-1"), THING),
+    ({Tie.BROUGHT}, caller(subject="gateway-1"), THING),
+    ({Tie.ALLIANCE}, caller(alliance=True), UNOWNED),
+    ({Tie.ALLIANCE}, caller(alliance=True), QUEUED),
 ]
 
 
-@pytest.mark.parametrize(("tie", "who", "thing"), TIED)
-def test_who_has_one_tie_has_no_other(tie: Tie, who: Caller, thing: Belongs) -> None:
-    assert [one for one in Tie if thing.has(one, who)] == [tie]
+@pytest.mark.parametrize(("ties", "who", "thing"), TIED)
+def test_who_has_some_ties_has_no_others(ties: set[Tie], who: Caller, thing: Belongs) -> None:
+    assert {one for one in Tie if thing.has(one, who)} == ties
     for scope in Scope:
-        assert scope.admits(who, thing) == (scope.ties is None or tie in scope.ties), scope
+        assert scope.admits(who, thing) == (scope.ties is None or not ties.isdisjoint(scope.ties)), scope
+
+
+def test_a_home_force_that_is_not_among_the_token_s_opens_nothing() -> None:
+    assert caller("essex", home="owner").at_home == []
+    assert caller("essex", "owner").at_home == []
+    assert caller("essex", "owner", home="owner").at_home == ["owner"]
+    assert caller("essex", alliance=True).at_home == ["essex", ""]
 
 
 @pytest.mark.parametrize("who", [caller(), caller("essex"), caller("essex", alliance=True), caller(subject="")])

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.events.types import BY_TYPE
+from services.recording.accesses import ACCESSES
 from services.recording.audit import AUDIT, without_personal
 
 JSON = st.recursive(
@@ -28,5 +29,5 @@ def test_nothing_is_kept_of_data_that_cannot_be_read(data: bytes) -> None:
     assert without_personal(data) is None
 
 
-def test_every_topic_of_facts_is_audited_but_geometry() -> None:
-    assert set(AUDIT.topics) == {fact.TOPIC for fact in BY_TYPE.values()} - {"hueandcry.areas"}
+def test_every_topic_of_facts_is_audited_but_geometry_and_what_has_a_read_model_of_its_own() -> None:
+    assert set(AUDIT.topics) == {fact.TOPIC for fact in BY_TYPE.values()} - {"hueandcry.areas", *ACCESSES.topics}
