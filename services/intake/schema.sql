@@ -20,7 +20,8 @@ LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM set_scope(forces, holder);
     RETURN QUERY
-        SELECT e, d.version, d.decided_at, d.fact, CASE WHEN e.version = 1 THEN stream_key(stream) END
+        SELECT e, d.version, d.decided_at, d.fact,
+               CASE WHEN e.version = 1 THEN (SELECT s.key FROM stream AS s WHERE s.subject = contact_in_scope.stream) END
         FROM event AS e LEFT JOIN decision AS d ON e.version = 1 AND d.contact = stream
         WHERE e.subject = stream
         ORDER BY e.version;
