@@ -116,8 +116,6 @@ class Settings(KafkaSettings):
 
     backup_retention_days: float = Field(default=35.0, ge=0, le=3650)
     """When the last backup of a day is removed: an erasure says by when nothing is left."""
-    master_turnover_days: float = Field(default=30.0, gt=0, le=365)
-    """How often the master keys are turned over, and the old ones destroyed."""
 
     connections_per_peer: int = Field(default=1000, ge=1)
     """Of one address. Behind a load balancer all have its own."""

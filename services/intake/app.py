@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 from fastapi import FastAPI
 from pydantic import Field
@@ -84,7 +85,7 @@ def make_app(settings: KeyedSettings) -> FastAPI:
             app.state.desk = Desk(reader, appender, waits, keyring)
             app.state.tracer = Tracer(appender, keyring)
             app.state.eraser = Eraser(app.state.desk, writer, reader, on_commit=relay.wake)
-            app.state.remains = settings.master_turnover_days, settings.backup_retention_days
+            app.state.backups_gone_after = timedelta(days=settings.backup_retention_days)
 
             health.add("decisions", heard.trouble, required=False)
             health.add("erasures", erasures.trouble, required=False)

@@ -321,8 +321,8 @@ def _named(hindrances: tuple[Hindrance, ...]) -> list[dict[str, Any]]:
 
 
 def _erasure(request: Request, contact: Contact, found: Found) -> ErasureView:
-    turnover, backups = request.app.state.remains
-    return erasure_view(contact, found, turnover=timedelta(days=turnover), backups=timedelta(days=backups))
+    backups: timedelta = request.app.state.backups_gone_after
+    return erasure_view(contact, found, backups=backups)
 
 
 def _desk(request: Request) -> Desk:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 import msgspec
 from pydantic import Field, ValidationError, model_validator
 
+from libs.events.log.masters import TURNOVER_DAYS
 from libs.events.types.contacts import DutyReason, ErasureReason, HoldReason, RectifiedMember, RectifiedPersonal
 from libs.events.types.erasures import Service
 from libs.service.bodies import PERSONAL, Answer, Body, Name, Words
@@ -206,6 +207,9 @@ BROKER_FORGETS = timedelta(days=1)
 FEEDS_FORGET = timedelta(days=7, hours=2)
 """`retention.ms` of a force's feed, the hour for which a segment stays open, and what Kafka takes to remove it."""
 
+MASTERS_GO = timedelta(days=TURNOVER_DAYS)
+"""A master key is destroyed after this, once all that is still needed was wrapped by the next."""
+
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a contact's erasure besides the contact itself."""
@@ -215,7 +219,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     confirmed: tuple[tuple[Service, str, datetime], ...] = ()
 
 
-def erasure_view(contact: Contact, found: Found, *, turnover: timedelta, backups: timedelta) -> ErasureView:
+def erasure_view(contact: Contact, found: Found, *, backups: timedelta) -> ErasureView:
     erasure = contact.erasure
     confirmed = [
         Confirmation(service=service, source=source, confirmed_at=at) for service, source, at in found.confirmed
@@ -231,23 +235,23 @@ def erasure_view(contact: Contact, found: Found, *, turnover: timedelta, backups
         hindrances=[HindranceView.of(one) for one in found.hindrances],
         confirmed=confirmed,
         awaited=awaited,
-        remains=[] if erasure is None else _remains(erasure.at, turnover, backups),
+        remains=[] if erasure is None else _remains(erasure.at, backups),
         incidents=list(found.incidents),
     )
 
 
-def _remains(at: datetime, turnover: timedelta, backups: timedelta) -> list[Remains]:
+def _remains(at: datetime, backups: timedelta) -> list[Remains]:
     return [
         Remains(where="broker", until=at + BROKER_FORGETS, why="the keys' topic is compacted within a day"),
         Remains(where="feeds", until=at + FEEDS_FORGET, why="a force's feed is kept for seven days"),
         Remains(
             where="database",
-            until=at + turnover,
+            until=at + MASTERS_GO,
             why="dead rows and the write-ahead log hold the key wrapped by a master key that is destroyed by then",
         ),
         Remains(
             where="backups",
-            until=at + max(turnover, backups),
+            until=at + max(MASTERS_GO, backups),
             why="a backup holds it likewise, and is itself removed by then",
         ),
     ]

@@ -20,13 +20,14 @@ LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM set_scope(forces, holder);
     RETURN QUERY
-        SELECT e, d.version, d.decided_at, d.fact, CASE WHEN e.version = 1 THEN stream_key(stream) END,
-        CASE WHEN e.version = 1 THEN (
-            SELECT a.contact FROM contact_access AS a
-            WHERE a.contact = ANY (ARRAY[stream, read_for]) AND a.why = 'in-hands' AND a.ended_at IS NULL
-              AND a.holder = (SELECT scope_holder())
-            ORDER BY a.contact <> stream LIMIT 1
-        ) END
+        SELECT e, d.version, d.decided_at, d.fact,
+               CASE WHEN e.version = 1 THEN (SELECT s.key FROM stream AS s WHERE s.subject = contact_in_scope.stream) END,
+               CASE WHEN e.version = 1 THEN (
+                   SELECT a.contact FROM contact_access AS a
+                   WHERE a.contact = ANY (ARRAY[contact_in_scope.stream, read_for]) AND a.why = 'in-hands'
+                     AND a.ended_at IS NULL AND a.holder = (SELECT scope_holder())
+                   ORDER BY a.contact <> contact_in_scope.stream LIMIT 1
+               ) END
         FROM event AS e LEFT JOIN decision AS d ON e.version = 1 AND d.contact = stream
         WHERE e.subject = stream
         ORDER BY e.version;

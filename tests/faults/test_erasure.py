@@ -233,8 +233,9 @@ async def test_what_was_erased_is_in_no_file_and_no_key_opens_it_any_more(runnin
     assert not found_in_files(running, [*(text.encode() for text in PERSON), secret, master.key])
 
     # The master's turnover: what is left of the key on the disk is noise.
-    command(running, "rotate")
-    await until(lambda: destroyed(running, master.id))
+    rotated = await asyncio.to_thread(command, running, "rotate")
+    assert rotated.returncode == 0, rotated.stderr
+    await until(lambda: asyncio.to_thread(destroyed, running, master.id))
     with pytest.raises((UnknownMaster, Unopened)):
         keyring(running).unwrap(wrapped, subject=victim)
     assert not found_in_files(running, [secret, master.key, b64encode(master.key)])
@@ -289,11 +290,11 @@ async def settled(running: System, *known: str) -> dict[str, list[Any]]:
 
 def command(running: System, *arguments: str) -> subprocess.CompletedProcess[str]:
     """`python -m libs.events.log.keyring …`, as an operator calls it for every service."""
-    environment = parts.service_environment(running.layout, running.logins["intake"], running.broker())
+    owners = "\n".join(running.logins[service].owner_url for service in KEEPING)
     return subprocess.run(
         [sys.executable, "-m", "libs.events.log.keyring", *arguments],
         cwd=ROOT,
-        env=environment,
+        env=os.environ | {"MASTER_KEYS_FILE": str(masters_file(running)), "MIGRATION_DATABASE_URL": owners},
         check=False,
         capture_output=True,
         text=True,

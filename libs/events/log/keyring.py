@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from libs.events import cipher
 from libs.events.cipher import KEY_BYTES, Unopened
 from libs.events.envelope import Event
+from libs.events.log import metrics
 from libs.events.log.errors import Unavailable
 
 DESTROYED = b""
@@ -194,6 +195,8 @@ class Keyring:
         self._text = text
         self._masters = {master.id: AESGCM(master.key) for master in masters}
         self._current = masters[-1].id
+        if masters[-1].made_at is not None:
+            metrics.MASTER_MADE_AT.set(masters[-1].made_at.timestamp())
 
 
 __all__ = [
@@ -208,3 +211,8 @@ __all__ = [
     "new_master",
     "read_masters",
 ]
+
+if __name__ == "__main__":
+    from libs.events.log import masters
+
+    raise SystemExit(masters.main())

@@ -12,6 +12,7 @@ APPEND_REFUSED = Counter("hueandcry_log_append_refused_total", "Appends refused,
 
 RELAYED = Counter("hueandcry_log_relayed_total", "Events acknowledged by Kafka")
 KEYS_SENT = Counter("hueandcry_log_keys_sent_total", "Keys of streams, and their ends, acknowledged by Kafka")
+MASTER_MADE_AT = Gauge("hueandcry_log_master_key_made_timestamp_seconds", "When the current master key was made")
 RELAY_POSITION = Gauge("hueandcry_log_relay_position", "The last position Kafka has acknowledged")
 RELAY_HOLDS_LOCK = Gauge("hueandcry_log_relay_active", "1 where this copy is the database's one relay")
 

@@ -198,11 +198,16 @@ CREATE POLICY scoped ON stream FOR SELECT USING (
 );
 CREATE POLICY kept ON stream TO CURRENT_USER USING (true) WITH CHECK (true);
 
--- A stream's key: null where it has none yet, empty where it is destroyed, or the subject's are refused.
+-- Whether a key of this subject would be refused: all that callers' parts learn of `erased`.
+CREATE FUNCTION key_refused(of_subject text) RETURNS boolean LANGUAGE sql STABLE
+SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
+RETURN EXISTS (SELECT FROM erased AS e WHERE e.subject = of_subject);
+
+-- A stream's key: null where it has none yet, empty where it is destroyed, or would be refused.
 CREATE FUNCTION stream_key(of_subject text) RETURNS bytea LANGUAGE sql STABLE
 RETURN coalesce(
     (SELECT s.key FROM stream AS s WHERE s.subject = of_subject),
-    (SELECT ''::bytea FROM erased AS e WHERE e.subject = of_subject)
+    CASE WHEN key_refused(of_subject) THEN ''::bytea END
 );
 
 -- How far the relay has published. One row.

@@ -84,7 +84,7 @@ LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM set_scope(forces, holder);
     RETURN QUERY
-        SELECT e, CASE WHEN e.version = 1 THEN stream_key(of_subject) END
+        SELECT e, CASE WHEN e.version = 1 THEN (SELECT s.key FROM stream AS s WHERE s.subject = of_subject) END
         FROM event AS e WHERE e.subject = of_subject ORDER BY e.version;
 END
 $$;
