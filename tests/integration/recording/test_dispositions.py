@@ -38,7 +38,9 @@ async def test_a_handler_opens_an_incident_where_it_happened_not_where_the_calle
     seen_by_reporter = await system.get(f"/v1/incidents/{incident}", system.caller("handler", CAMBS))
     assert seen_by_owner == seen_by_reporter
     assert seen_by_owner["reference"] == said["incident"]["reference"]
-    stranger = await system.client.get(f"/v1/incidents/{incident}", headers=system.caller("recorder", BEDS))
+    stranger = await system.client.get(
+        f"/v1/incidents/{incident}", headers=system.caller("recorder", BEDS, subject="bea")
+    )
     assert stranger.status_code == 404
 
 
