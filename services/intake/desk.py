@@ -28,8 +28,8 @@ from libs.service.caller import Caller
 from libs.service.context import current_traceparent
 from libs.service.idempotency import Keyed
 from libs.service.problem import NotFound
-from services.intake import reference
-from services.intake.contact import AddLocation, AddMessage, Contact, EndContact, ReceiveContact, contact_of, decide
+from services.intake import legs, reference
+from services.intake.contact import AddLeg, Change, Contact, ReceiveContact, contact_of, decide
 from services.intake.decisions import Decision, decision_from, latest_decision
 from services.intake.waits import Waits, decision_within
 
@@ -48,6 +48,15 @@ class Receipt(NamedTuple):
     contact: str
     reference: str
     received_at: datetime
+
+
+class Changed(NamedTuple):
+    contact: Contact
+    """After the command."""
+    made: str
+    """The id of what it made: of the first time, where the request is a repeat."""
+    decision: Decision | None
+    """The latest when the command was decided."""
 
 
 class Desk:
@@ -131,26 +140,27 @@ class Desk:
         self,
         caller: Caller,
         contact_id: str,
-        command: AddLocation | AddMessage | EndContact,
+        command: Change,
         *,
         made: str,
         keyed: Keyed | None,
         found: Callable[[Contact], None],
-    ) -> tuple[Contact, str]:
-        """The contact after the command, and the id of what it made: of the first time, where the request is a repeat.
+    ) -> Changed:
+        """Do it, once however often the request is sent.
 
         `found` sees the contact before anything is done, and may raise.
 
         Raises NotFound, a Refused, IdempotencyMismatch, Unavailable.
         """
+        seen = _may_add_to(caller) if isinstance(command, AddLeg) else _may_change(caller)
         for attempt in range(TRIES):
             # Before the contact is loaded, so that what the first request made is in it.
             held = None if keyed is None else await holder(self._reader, keyed.claim_key)
-            contact, _ = await self.show(caller, contact_id)
+            contact, decision = await self._load(seen, contact_id)
             if attempt == 0:
                 found(contact)
             if keyed is not None and held is not None:
-                return contact, keyed.made(*held, of=contact.id)
+                return Changed(contact, keyed.made(*held, of=contact.id), decision)
             events = events_of(
                 decide(contact, command),
                 source=self._reader.source,
@@ -160,14 +170,15 @@ class Desk:
                 traceparent=current_traceparent(),
             )
             if not events:
-                return contact, made
+                return Changed(contact, made, decision)
             claims = [] if keyed is None else [keyed.claim(contact.id, made)]
+            access = _access_of(contact, command)
             try:
-                await self._appender.append(Append(contact.id, contact.version, events, claims))
+                await self._appender.append(Append(contact.id, contact.version, events, claims, access))
             except (Conflict, ClaimTaken):
                 await asyncio.sleep(random.uniform(0, 0.005 * attempt))  # noqa: S311  # so that many do not meet again
             else:
-                return contact_of(events, contact) or contact, made
+                return Changed(contact_of(events, contact) or contact, made, decision)
         raise Unavailable("the contact is changing too fast")
 
     async def show(self, caller: Caller, contact_id: str) -> tuple[Contact, Decision | None]:
@@ -175,7 +186,16 @@ class Desk:
 
         Raises NotFound where there is no such contact, or none that the caller may see.
         """
-        contact, decision = await self._read(_scope(caller), await self._id_of(contact_id))
+        contact, decision = await self._load(_may_change(caller), contact_id)
+        if contact.received.gateway != caller.subject and legs.known_as(contact.legs, caller.subject, None):
+            # Who brought a leg of it may add to it, and is not shown it for that.
+            if caller.roles == {"gateway"}:
+                raise NotFound
+            return await self._load(Scope(caller.visible), contact.id)
+        return contact, decision
+
+    async def _load(self, seen: Scope, contact_id: str) -> tuple[Contact, Decision | None]:
+        contact, decision = await self._read(seen, await self._id_of(contact_id))
         if contact is None:
             raise NotFound
         return contact, decision
@@ -197,8 +217,21 @@ class Desk:
         return held[0]
 
 
-def _scope(caller: Caller) -> Scope:
-    """A gateway sees what it brought; everybody else what was presented to, or is owned by, a force of theirs, and what
-    is the alliance's, if they may see that."""
+def _may_change(caller: Caller) -> Scope:
+    """A gateway: what it brought, or brought a leg of; everybody else: what was presented to, or is owned by, a force
+    of theirs, and what is the alliance's, if they may see that."""
     gateway = caller.subject if "gateway" in caller.roles else None
     return Scope((), gateway) if caller.roles == {"gateway"} else Scope(caller.visible, gateway)
+
+
+def _may_add_to(caller: Caller) -> Scope:
+    """Whose calls may be presented by this gateway too: also those of the forces whose trunks its token says it serves,
+    whichever gateway brought them. Nothing of them is shown to it."""
+    return Scope(caller.visible, caller.subject)
+
+
+def _access_of(contact: Contact, command: Change) -> tuple[Access, ...]:
+    """Who may add to the contact from now on."""
+    if not isinstance(command, AddLeg) or legs.known_as(contact.legs, command.leg.gateway, None):
+        return ()
+    return (Access("leg", holder=command.leg.gateway),)

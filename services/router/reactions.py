@@ -41,6 +41,7 @@ REACTIONS: dict[type[Fact], Reaction] = {
     ContactMessageAdded: place,  # an emergency moves it
     ContactEnded: withdraw,
 }
+"""A further leg of a call, and its end, move nothing: whoever's trunk it came by, it is the contact that there is."""
 
 
 class Reactions:

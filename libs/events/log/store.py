@@ -36,7 +36,7 @@ class Append(msgspec.Struct, frozen=True):
     events: Sequence[Event]
     claims: Sequence[Claim] = ()
     access: Sequence[Access] = ()
-    """Who may see a new contact from its first moment (scope.py)."""
+    """Who may see the contact from this moment on, and could not before (scope.py)."""
 
 
 APPENDED, CONFLICT, TAKEN = 0, 1, 2

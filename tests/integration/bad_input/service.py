@@ -31,6 +31,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "receive_online": {"medium": "chat", "words": WORDS, "locations": [LOCATION]},
     "add_location": LOCATION,
     "add_message": {"text": WORDS},
+    "add_leg": {"callId": "another-leg"},
     "end_contact": {"reason": "completed"},
     "claim_next": {"answeringForce": "bedfordshire"},
     "release_contact": {"reason": "unfinished"},
