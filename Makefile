@@ -4,7 +4,7 @@ PYTHON ?= python3
 RUN := .venv/bin/python -m
 export PORT_BASE VAR ALLIANCE DEMO
 
-.PHONY: help run demo stop reset token lint test bench faults schemas accuracy venv
+.PHONY: help run demo stop reset token lint audit test bench faults schemas accuracy venv
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -35,6 +35,10 @@ lint: venv ## format, style, types, who may import whom, schemas' compatibility
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	$(RUN) libs.events.schemas check
+	$(RUN) deploy.local.audit
+
+audit: venv ## whether an advisory speaks of a locked package; says so where none can be asked
+	$(RUN) deploy.local.audit
 
 test: venv ## unit, conformance, integration and fault tests on the real PostgreSQL and the real Kafka
 	.venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder tests/faults tests/integration tests/conformance tests/unit

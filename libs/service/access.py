@@ -77,8 +77,10 @@ def only(scope: Scope, *roles: str) -> dict[str, Scope]:
     return dict.fromkeys(roles, scope)
 
 
-_ALL = sorted(ROLES)
-_CHANGES = only(Scope.BROUGHT, "gateway") | only(Scope.CONTACT, "handler", "supervisor")
+_ALL = sorted(ROLES - {"partner"})
+"""A partner is shown what its force's feed says (Kafka), and nothing here."""
+_STAFF = only(Scope.CONTACT, "handler", "supervisor")
+_CHANGES = only(Scope.CARRIED, "gateway") | _STAFF
 _PROTECTS = only(Scope.PROTECTED, "data-protection", "registrar")
 
 ACCESS: dict[str, Rule] = {
@@ -88,6 +90,7 @@ ACCESS: dict[str, Rule] = {
     "receive_online": Rule(only(Scope.TAKEN, "gateway"), spares_emergencies=True),
     "add_location": Rule(_CHANGES, spares_emergencies=True),
     "add_message": Rule(_CHANGES, spares_emergencies=True),
+    "add_leg": Rule(only(Scope.FURTHER_LEG, "gateway"), spares_emergencies=True),
     "end_contact": Rule(_CHANGES, spares_emergencies=True),
     "show_contact": Rule(
         only(Scope.BROUGHT, "gateway") | only(Scope.OPENED, "handler", "supervisor", "recorder", "registrar"),

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import math
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
@@ -26,7 +27,7 @@ Check: TypeAlias = Callable[[], str | Awaitable[str | None] | None]
 CHECK_S = 2.0
 """The longest a check may take before that itself is the answer."""
 CACHE_S = 0.25
-"""Readiness is open to all: asking it more often than this asks the database no more often."""
+"""Readiness and metrics are open to all: who asks more often than this gets the same again and costs nothing."""
 
 
 class Health:
@@ -112,6 +113,8 @@ def _router(health: Health) -> APIRouter:
             response.headers["Retry-After"] = "1"
         return response
 
+    shown, shown_at = b"", -math.inf
+
     @router.get(
         "/metrics",
         summary="Metrics for Prometheus",
@@ -119,7 +122,10 @@ def _router(health: Health) -> APIRouter:
         response_class=Response,
     )
     async def metrics() -> Response:
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+        nonlocal shown, shown_at
+        if time.monotonic() - shown_at >= CACHE_S:
+            shown, shown_at = generate_latest(), time.monotonic()
+        return Response(shown, media_type=CONTENT_TYPE_LATEST)
 
     return router
 

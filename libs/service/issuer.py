@@ -41,6 +41,7 @@ RETIRED_KEY_S = 3600.0
 """How long a key that is listed no more verifies what it signed before: over the usual life of an access token."""
 MAX_BYTES = 512 * 1024
 MAX_KEYS = 100
+MAX_ABSENT = 1000
 MIN_RSA_BITS = 2048
 
 
@@ -82,6 +83,9 @@ class Issuer:
         self._fetching: asyncio.Task[bool] | None = None
         self._tried_at: float | None = None
         self._trouble: str | None = None
+        self._next: asyncio.Task[bool] | None = None
+        self._absent: set[str] = set()
+        """Key ids that tokens have named and the last fetch did not list."""
 
     def trouble(self) -> str | None:
         """For readiness: a service without keys can let nobody in. One with keys goes on without its issuer."""
@@ -117,11 +121,30 @@ class Issuer:
                 wait_s = min(wait_s * 2, 5.0 if not self.keys else 60.0)
                 await asyncio.sleep(wait_s)
 
-    async def fetch_for_unknown_key(self) -> bool:
-        """Fetch, unless that was tried a moment ago. Whether the keys are as the issuer has them now, or nearly."""
+    async def fetch_for_unknown_key(self, kid: str | None) -> bool:
+        """Fetch, or where that was tried a moment ago wait until it may be tried again, together with who else waits:
+        an issuer may sign with a key as soon as it lists it. For a key that was looked for in vain a moment ago, and
+        one without a name, nobody waits. Whether the keys are as the issuer has them now, or nearly.
+        """
         tried_s_ago = math.inf if self._tried_at is None else time.monotonic() - self._tried_at
-        if self._fetching is None and tried_s_ago < self._min_interval_s:
-            return self.reachable
+        wait_s = self._min_interval_s - tried_s_ago
+        if wait_s > 0 and self._fetching is None:
+            if kid is None or kid in self._absent or len(self._absent) >= MAX_ABSENT or not self.reachable:
+                return self.reachable
+            if self._next is None:
+                self._next = asyncio.create_task(self._fetch_after(wait_s))
+            current = await asyncio.shield(self._next)
+        else:
+            current = await self.fetch()
+        if kid is not None and len(self._absent) < MAX_ABSENT and all(key.kid != kid for key in self.keys):
+            self._absent.add(kid)
+        return current
+
+    async def _fetch_after(self, wait_s: float) -> bool:
+        try:
+            await asyncio.sleep(wait_s)
+        finally:
+            self._next = None
         return await self.fetch()
 
     async def fetch(self) -> bool:
@@ -158,6 +181,7 @@ class Issuer:
         kept = [key for key in self.retired if self._serves(key, now) and key.key.thumbprint() not in listed]
         self.retired = tuple([*gone, *kept][:MAX_KEYS])
         self.keys = keys
+        self._absent.clear()
         self._trouble = None
         self._tried_at = time.monotonic()
         metrics.ISSUER_FETCHES.labels("fetched").inc()

@@ -3,6 +3,7 @@
 Promises: a body over the limit is refused with 413 without being kept (by its Content-Length, or while a chunked one
 is counted), and the connection stays usable where what is left of it is small; a body that is said to be JSON is JSON
 of RFC 8259 (UTF-8, no NaN, no lone surrogate, no name twice in an object, no number out of range, no NUL in any text)
+and no deeper, wider or longer than `MAX_DEPTH`, `MAX_ITEMS` and `MAX_TEXT`,
 or refused with 400 or 422; neither is a NUL taken in a path or query; and a body that has not arrived by the deadline
 is 408, an answer that is not there by then 503.
 """
@@ -43,6 +44,10 @@ DRAIN_BYTES = 16 * 1024 * 1024
 """A refused body is read to its end and thrown away up to this, so that the connection can go on."""
 MAX_DEPTH = 64
 """Of objects and lists in each other; no body of ours has over seven levels."""
+MAX_ITEMS = 2_000
+"""Of one list or object; no list of ours holds over a thousand."""
+MAX_TEXT = 64 * 1024
+"""Characters of one text; the longest of ours holds 20,000."""
 
 _json = msgspec.json.Decoder()
 _DIGIT = re.compile(rb"[0-9]")
@@ -200,6 +205,8 @@ def check_json(body: bytes) -> None:
         raise BadRequest(f"The body is nested too deeply: over {MAX_DEPTH} levels.") from None
     if len(_NAME_END.findall(body)) != _count_members(value):  # or a string holds \": and looks like a name
         _refuse_names_twice(body)
+    if len(body) > MAX_TEXT and any(len(text) > MAX_TEXT for text in _texts(value)):
+        raise BadRequest(f"A text in the body is over {MAX_TEXT // 1024} Ki characters.")
     # Only a body with one of these can hold what is looked for: a bare NUL is not JSON, and a bigint has 19 digits.
     if rb"\u0000" in body or _has_long_number(body):
         faults = list(_unfit(value, ""))
@@ -208,7 +215,8 @@ def check_json(body: bytes) -> None:
 
 
 def _count_members(value: Any) -> int:
-    """Of all the objects in it. Raises BadRequest for what is nested deeper than those who read it next can follow."""
+    """Of all the objects in it. Raises BadRequest for what is nested deeper, or holds more, than who reads it next
+    should have to follow."""
     count = depth = 0
     level = [value]
     while level:
@@ -217,6 +225,8 @@ def _count_members(value: Any) -> int:
             raise BadRequest(f"The body is nested too deeply: over {MAX_DEPTH} levels.")
         inner: list[Any] = []
         for item in level:
+            if type(item) in (dict, list) and len(item) > MAX_ITEMS:
+                raise BadRequest(f"A list or object in the body holds over {MAX_ITEMS:,} items.")
             if type(item) is dict:
                 count += len(item)
                 inner += [one for one in item.values() if type(one) is dict or type(one) is list]
@@ -224,6 +234,19 @@ def _count_members(value: Any) -> int:
                 inner += [one for one in item if type(one) is dict or type(one) is list]
         level = inner
     return count
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in it, names of members too."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield name
+            yield from _texts(item)
 
 
 def _refuse_names_twice(body: bytes) -> None:

@@ -17,7 +17,8 @@ REQUESTS_REFUSED = Counter(
 
 CONNECTIONS_CLOSED = Counter(
     "hueandcry_connections_closed_total",
-    "Connections that waited for a request and were closed so that another of the same, over-full address could open",
+    "Connections that waited for a request and were closed so that another could open: of the same address, which had "
+    "all it should have, or of any where the process had all it can hold",
 )
 
 TOKENS_REFUSED = Counter(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 import signal
 import sys
 import threading
@@ -37,6 +38,10 @@ logger = structlog.get_logger(__name__)
 
 FINISH_S = 5
 """For requests that are being served when the process is told to stop."""
+KEEP_ALIVE_S = 75
+"""How long a connection may be idle: over a load balancer's usual minute, so that it, not we, closes it."""
+SPARE_FILES = 256
+"""Open files that a process needs beside its clients' connections."""
 EXIT_S = 9.5
 """After this a process that was told to stop goes, whatever still hangs."""
 
@@ -162,14 +167,16 @@ def serve(app: FastAPI, settings: Settings) -> None:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http=BoundedProtocol.with_limit(settings.connections_per_peer),
+        http=BoundedProtocol.with_limits(
+            connections_per_peer=settings.connections_per_peer, connections=_room_for(settings.connections)
+        ),
         ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,  # X-Forwarded-* is what anybody writes
-        timeout_keep_alive=75,  # over a load balancer's usual minute: it, not we, closes idle connections
+        timeout_keep_alive=int(KEEP_ALIVE_S),
         timeout_graceful_shutdown=FINISH_S,
         backlog=2048,
     )
@@ -177,6 +184,21 @@ def serve(app: FastAPI, settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _already_stopping)
     _Server(config).run()
+
+
+def _room_for(connections: int) -> int:
+    """So many, or as many as the process may have open files for: a connection too many is then refused in words, and
+    not by an `accept` that fails."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + SPARE_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return connections
+    room = max(soft - SPARE_FILES, 1)
+    logger.warning("fewer open files are allowed than CONNECTIONS asks for", connections=room, files=soft)
+    return room
 
 
 def _already_stopping(number: int, frame: object) -> None:

@@ -17,6 +17,8 @@ class Tie(Enum):
 
     BROUGHT = "brought"
     """The caller is the gateway that brought it."""
+    LEG = "leg"
+    """The caller is a gateway that brought a further leg of it."""
     OWNED = "owned"
     """By a force of the token."""
     PRESENTED = "presented"
@@ -43,11 +45,13 @@ class Belongs:
     answering: str | None = None
     handler: str | None = None
     gateway: str | None = None
+    legs: frozenset[str] = frozenset()
+    """The gateways of its further legs."""
     alliances: bool = False
     """It waits in a queue of the alliance's own, whoever owns it."""
 
     @classmethod
-    def to(cls, *owners: str | None, **rest: str | bool | None) -> Belongs:
+    def to(cls, *owners: str | None, **rest: str | bool | frozenset[str] | None) -> Belongs:
         return cls(frozenset(owners), **rest)  # type: ignore[arg-type]
 
     def has(self, tie: Tie, caller: Caller) -> bool:
@@ -66,6 +70,8 @@ class Belongs:
                 return not self.owners.isdisjoint(filter(None, caller.at_home))
             case Tie.PRESENTED_AT_HOME:
                 return self.presented is not None and self.presented in caller.at_home
+            case Tie.LEG:
+                return caller.subject in self.legs
             case Tie.ALLIANCE:
                 return caller.alliance and (self.alliances or None in self.owners)
 
@@ -91,6 +97,12 @@ class Scope(Enum):
     PARKED = "this service's parked events, of every force; no personal data is shown.", None
 
     BROUGHT = "contacts that it brought itself.", frozenset({Tie.BROUGHT})
+    CARRIED = "contacts that it brought itself, or brought a leg of.", frozenset({Tie.BROUGHT, Tie.LEG})
+    FURTHER_LEG = (
+        "calls that it brought, whole or a leg of, and without being shown them those that a force of the token owns "
+        "or was presented with; with the claim `alliance` also those that are " + _ALLIANCES,
+        frozenset({Tie.BROUGHT, Tie.LEG, Tie.OWNED, Tie.PRESENTED, Tie.ALLIANCE}),
+    )
     CONTACT = (
         "contacts that a force of theirs owns or was presented with; with the claim `alliance` also those that are "
         + _ALLIANCES,

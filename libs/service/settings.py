@@ -118,7 +118,10 @@ class Settings(KafkaSettings):
     """When the last backup of a day is removed: an erasure says by when nothing is left."""
 
     connections_per_peer: int = Field(default=1000, ge=1)
-    """Of one address. Behind a load balancer all have its own."""
+    """Of one address, before one of them that waits is closed for the next; busy ones are never counted against an
+    emergency. Behind a load balancer all have its own."""
+    connections: int = Field(default=10_000, ge=1)
+    """Of all addresses together; no more than the process may have open files."""
     client_rate_per_s: float = Field(default=1000.0, gt=0)
     """What one client may ask on average; twice as much in one moment. Emergencies are never refused."""
     client_at_once: int = Field(default=256, ge=1)

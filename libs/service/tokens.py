@@ -141,7 +141,7 @@ class Verifier:
     async def _keys_for(self, header: _Header) -> list[PublicKey]:
         found = self._find(header)
         if not found:
-            current = await self.issuer.fetch_for_unknown_key()
+            current = await self.issuer.fetch_for_unknown_key(header.kid)
             found = self._find(header)
             if not found and not current:
                 raise Unavailable("The token cannot be checked now: its issuer cannot be reached.", retry_after_s=5)

@@ -1,9 +1,11 @@
 """uvicorn's HTTP protocol with the limits it has not: on the size of the header section, on the time it takes, and on
 the connections of one peer.
 
-Promises: a peer at its limit always gets its next connection while one of its others waits for a request, or for the
-rest of one: the one that has waited longest is closed for it. So neither who opens connections and says nothing nor who
-dribbles a body in keeps others behind the same address from being served.
+Promises: a new connection is served. Where its address has all that it should have, the one of them that has waited
+longest for a request, or for the rest of one, is closed for it; where none has, because all are busy, it is served all
+the same, for many may stand behind one address, and one of them may bring an emergency. So neither who opens
+connections and says nothing nor who dribbles a body in keeps others behind the same address from being served. Only a
+process that holds all the connections it can hold at all, and every one of them busy, refuses another.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from libs.service import metrics
-from libs.service.problem import MEDIA_TYPE, BadRequest, HeadersTooLarge, Problem, TooMany
+from libs.service.observe import HEADERS
+from libs.service.problem import MEDIA_TYPE, BadRequest, HeadersTooLarge, Problem, Unavailable
 
 MAX_HEAD_BYTES = 32 * 1024
 """Of request line and header fields, before the application is asked."""
@@ -22,8 +25,8 @@ HEAD_S = 10.0
 """From the connection, or a request's first byte, to its last header."""
 LINGER_S = 1.0
 """How long what a refused client still sends is read and thrown away."""
-
-
+GRACE_S = 1.0
+"""Who has waited for less is not closed for another: a request may be on its way."""
 UNREAD_S = 30
 """How long a peer may leave what we sent unacknowledged, or its window shut, before the kernel drops the connection."""
 
@@ -31,31 +34,46 @@ UNREAD_S = 30
 class Peers:
     """Every peer's connections: how many, and which of them wait for a request or the rest of one, longest first."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, most: int) -> None:
+        """`limit` of one peer, before one that waits goes for the next; `most` of all together, ever."""
         self.limit = limit
+        self.most = most
+        self._count = 0
         self._open: dict[str, int] = {}
-        self._waiting: dict[str, dict[BoundedProtocol, None]] = {}
+        self._waiting: dict[str, dict[BoundedProtocol, float]] = {}
+        """Since when, in the loop's time."""
+        self._anybodys: dict[BoundedProtocol, str] = {}
+        """All that wait, and whose they are."""
 
-    def open(self, peer: str, connection: BoundedProtocol) -> BoundedProtocol | None:
-        """Count a connection in. Which one must go for it, if any: the new one itself where all others are busy."""
+    def open(self, peer: str, connection: BoundedProtocol, now: float) -> BoundedProtocol | None:
+        """Count a connection in. Which one must go for it, if any: the new one itself where there is no room at all."""
+        self._count += 1
         self._open[peer] = count = self._open.get(peer, 0) + 1
-        waiting = self._waiting.setdefault(peer, {})
-        waiting[connection] = None
-        if count <= self.limit:
-            return None
-        longest = next(iter(waiting))
-        del waiting[longest]
+        longest: BoundedProtocol | None = None
+        if self._count > self.most:
+            longest = next(iter(self._anybodys), connection)
+        elif count > self.limit:
+            longest, since = next(iter(self._waiting[peer].items()), (None, now))
+            if now - since < GRACE_S:
+                longest = None
+        self.waits(peer, connection, now)
+        if longest is not None:
+            self.busy(self._anybodys[longest], longest)
         return longest
 
-    def waits(self, peer: str, connection: BoundedProtocol) -> None:
-        self._waiting[peer][connection] = None
+    def waits(self, peer: str, connection: BoundedProtocol, now: float) -> None:
+        self._waiting.setdefault(peer, {})[connection] = now
+        self._anybodys[connection] = peer
 
     def busy(self, peer: str, connection: BoundedProtocol) -> None:
+        """It is no longer one that may be closed for another."""
         self._waiting[peer].pop(connection, None)
+        self._anybodys.pop(connection, None)
 
     def closed(self, peer: str, connection: BoundedProtocol) -> None:
+        self._count -= 1
         self._open[peer] -= 1
-        self._waiting[peer].pop(connection, None)
+        self.busy(peer, connection)
         if not self._open[peer]:
             del self._open[peer], self._waiting[peer]
 
@@ -63,12 +81,12 @@ class Peers:
 class BoundedProtocol(HttpToolsProtocol):
     """Refuses a head over 32 KiB (431) and closes a connection that does not finish one in ten seconds."""
 
-    peers = Peers(1000)
-    """Of all connections of a process: `with_limit` makes a class with its own."""
+    peers = Peers(1000, 10_000)
+    """Of all connections of a process: `with_limits` makes a class with its own."""
 
     @classmethod
-    def with_limit(cls, connections_per_peer: int) -> type[BoundedProtocol]:
-        return type(cls.__name__, (cls,), {"peers": Peers(connections_per_peer)})
+    def with_limits(cls, *, connections_per_peer: int, connections: int) -> type[BoundedProtocol]:
+        return type(cls.__name__, (cls,), {"peers": Peers(connections_per_peer, connections)})
 
     _peer = ""
     _head_bytes = 0
@@ -80,10 +98,9 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_made(_Gathering(transport, self.loop))  # type: ignore[arg-type]
         self._head_timer = self.loop.call_later(HEAD_S, self._give_up)
         self._peer = self.client[0] if self.client else ""
-        leaves = self.peers.open(self._peer, self)
+        leaves = self.peers.open(self._peer, self, self.loop.time())
         if leaves is self:
-            detail = f"All {self.peers.limit} connections that one address may have are busy."
-            self._refuse(TooMany(detail))
+            self._refuse(Unavailable(f"All {self.peers.most} connections that there can be are busy.", retry_after_s=1))
         elif leaves is not None:
             metrics.CONNECTIONS_CLOSED.inc()
             leaves._give_up()
@@ -121,7 +138,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         if not self.pipeline and not self.transport.is_closing():
-            self.peers.waits(self._peer, self)
+            self.peers.waits(self._peer, self, self.loop.time())
         super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
@@ -132,7 +149,8 @@ class BoundedProtocol(HttpToolsProtocol):
         body = refusal.body()
         head = (
             f"HTTP/1.1 {refusal.status} {refusal.title}\r\ncontent-type: {MEDIA_TYPE}\r\n"
-            f"content-length: {len(body)}\r\ncache-control: no-store\r\nconnection: close\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n"
+            + "".join(f"{name.decode()}: {value.decode()}\r\n" for name, value in HEADERS)
             + "".join(f"{name}: {value}\r\n" for name, value in refusal.headers.items())
             + "\r\n"
         )

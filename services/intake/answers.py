@@ -14,6 +14,7 @@ from libs.events.types.routing import Cause
 from libs.service.bodies import PERSONAL, Answer
 from services.intake.contact import Contact, EndReason, KnownLocation, Sender
 from services.intake.decisions import Decision
+from services.intake.legs import Leg
 
 
 class CandidateAnswer(Answer):
@@ -77,10 +78,21 @@ class MessageTaken(Answer):
     known_at: datetime
 
 
+class LegTaken(Answer):
+    id: str
+    contact: str
+    call_id: str
+    known_at: datetime
+    routing: Routing
+    """Where to ring: where the first leg rings."""
+
+
 class ContactEnd(Answer):
     contact: str
     reason: EndReason
     ended_at: datetime
+    goes_on: bool
+    """The leg ended, and the contact goes on by another."""
 
 
 class LocationView(Answer):
@@ -119,6 +131,22 @@ class EndView(Answer):
     ended_at: datetime
 
 
+class LegView(Answer):
+    """One way by which the network presented the call; the first is the contact's beginning, and has its id."""
+
+    id: str
+    gateway: str
+    call_id: str | None
+    trunk: str | None
+    dialled_number: str | None
+    presented_force: str | None
+    presented_at: datetime | None
+    known_at: datetime
+    calling_number: Annotated[str | None, PERSONAL]
+    ended: EndView | None
+    """null: it goes on, or ended with the contact."""
+
+
 class ContactView(Answer):
     id: str
     reference: str
@@ -141,6 +169,7 @@ class ContactView(Answer):
     ended: EndView | None
     locations: list[LocationView]
     messages: list[MessageView]
+    legs: list[LegView]
     erased_at: datetime | None
     """Since then nothing that identified a person can be shown to anybody."""
     person: Annotated[PersonView | None, PERSONAL]
@@ -203,6 +232,7 @@ def view_of(contact: Contact, decision: Decision | None, *, personal: bool) -> C
             )
             for known in contact.messages
         ],
+        legs=[_leg(leg, personal=personal) for leg in contact.legs],
         erased_at=contact.erasure.at if contact.erasure else None,
         person=person
         and PersonView(
@@ -228,6 +258,21 @@ def _location(known: KnownLocation, *, personal: bool) -> LocationView:
         taken_at=location.taken_at,
         known_at=known.known_at,
         shape=_shape(known.shape) if personal and known.shape else None,
+    )
+
+
+def _leg(leg: Leg, *, personal: bool) -> LegView:
+    return LegView(
+        id=leg.id,
+        gateway=leg.gateway,
+        call_id=leg.call_id,
+        trunk=leg.trunk,
+        dialled_number=leg.dialled_number,
+        presented_force=leg.presented_force,
+        presented_at=leg.presented_at,
+        known_at=leg.added_at,
+        calling_number=leg.calling_number if personal else None,
+        ended=EndView(reason=leg.ended.reason, ended_at=leg.ended.ended_at) if leg.ended else None,
     )
 
 

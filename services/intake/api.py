@@ -28,26 +28,30 @@ from services.intake.answers import (
     ContactEnd,
     ContactTaken,
     ContactView,
+    LegTaken,
     LocationTaken,
     MessageTaken,
     routing_of,
     view_of,
 )
 from services.intake.contact import (
+    AddLeg,
     AddLocation,
     AddMessage,
-    Contact,
+    Change,
     EndContact,
     EndReason,
     Refused,
     Sender,
     decide,
 )
-from services.intake.desk import Desk
+from services.intake.contact import end_of as the_end_of
+from services.intake.desk import Changed, Desk
 from services.intake.json_route import JsonRoute
-from services.intake.models import LocationBody, Time
+from services.intake.legs import known_as
+from services.intake.models import Identifier, LocationBody, Time
 from services.intake.online import OnlineContact
-from services.intake.telephone import TelephoneContact
+from services.intake.telephone import LegBody, TelephoneContact
 from services.intake.waits import MAX_WAIT_S, wait_preferred
 from services.intake.web import WebContact
 
@@ -94,6 +98,8 @@ class EndBody(Body):
     reason: EndReason
     ended_at: Time | None = None
     """When it ended on the network; left out: now."""
+    call_id: Identifier | None = None
+    """Of a gateway's leg that ended; left out: all of its own. The contact ends with its last leg."""
 
 
 @takes.post("/telephone", status_code=201, responses=OPENED)
@@ -144,7 +150,7 @@ async def add_location(
 ) -> Response:
     """Say where the caller is, or the incident. Welcome after the end, too."""
     place, shape = body.located()
-    contact, made = await _change(
+    contact, made, _ = await _change(
         request, contact_id, AddLocation(place, shape), place.id, caller, idempotency_key, "add_location"
     )
     known_at = next(known.known_at for known in contact.locations if known.location.id == made)
@@ -163,11 +169,36 @@ async def add_message(
     command = AddMessage(
         message_id=str(uuid7()), sender=_sender(body.sender, caller), text=body.text, emergency=body.emergency
     )
-    contact, made = await _change(
+    contact, made, _ = await _change(
         request, contact_id, command, command.message_id, caller, idempotency_key, "add_message"
     )
     known_at = next(known.known_at for known in contact.messages if known.message.message_id == made)
     return _created(MessageTaken(id=made, contact=contact.id, known_at=known_at), contact.id)
+
+
+@takes.post("/{contact_id}/legs", status_code=201, responses=_taken(LegTaken, "It is known.") | REFUSED_CHANGES)
+async def add_leg(
+    request: Request,
+    contact_id: ContactId,
+    body: LegBody,
+    caller: Annotated[Caller, Depends(allow("add_leg"))],
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Say that the network presents the call once more: one contact, one more leg. The gateway need not be the one that
+    brought it; it may then add to the contact and end its own legs, and is not shown it."""
+    leg = telephone.leg_added(body, gateway=caller.subject)
+    contact, _, decision = await _change(
+        request, contact_id, AddLeg(leg), leg.leg_id, caller, idempotency_key, "add_leg"
+    )
+    [known] = known_as(contact.legs, caller.subject, body.call_id)
+    answer = LegTaken(
+        id=known.id,
+        contact=contact.id,
+        call_id=body.call_id,
+        known_at=known.added_at,
+        routing=routing_of(decision),
+    )
+    return _created(answer, contact.id)
 
 
 @takes.post(
@@ -181,11 +212,23 @@ async def end_contact(
     caller: Annotated[Caller, Depends(allow("end_contact"))],
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """Say that the contact has ended on its channel. The same end told again is the same end."""
-    command = EndContact(reason=body.reason, ended_at=body.ended_at, heard_at=datetime.now(UTC))
-    contact, _ = await _change(request, contact_id, command, str(uuid7()), caller, idempotency_key, "end_contact")
-    assert contact.ended is not None
-    return _answer(ContactEnd(contact=contact.id, reason=contact.ended.reason, ended_at=contact.ended.ended_at))
+    """Say that the contact has ended on its channel; as a gateway: that its own legs have, or the one of the `callId`.
+    The contact ends with its last leg, or when staff say so. The same end told again is the same end."""
+    staff = not caller.roles.isdisjoint({"handler", "supervisor"})
+    if staff and body.call_id is not None:
+        raise Invalid(
+            "Only a gateway may say that a leg has ended: staff end the contact.",
+            faults=[Fault("must be left out", pointer="/callId")],
+        )
+    gateway = None if staff else caller.subject
+    command = EndContact(
+        reason=body.reason, ended_at=body.ended_at, heard_at=datetime.now(UTC), gateway=gateway, call_id=body.call_id
+    )
+    contact, _, _ = await _change(request, contact_id, command, str(uuid7()), caller, idempotency_key, "end_contact")
+    end = the_end_of(contact, gateway, body.call_id)
+    assert end is not None
+    goes_on = contact.ended is None
+    return _answer(ContactEnd(contact=contact.id, reason=end.reason, ended_at=end.ended_at, goes_on=goes_on))
 
 
 @shows.get("/{contact_id}", response_model=ContactView, responses=responses(401, 403, 404, 422, 503))
@@ -240,12 +283,12 @@ async def _receive(
 async def _change(
     request: Request,
     contact_id: str,
-    command: AddLocation | AddMessage | EndContact,
+    command: Change,
     made: str,
     caller: Caller,
     idempotency_key: str | None,
-    operation: Literal["add_location", "add_message", "end_contact"],
-) -> tuple[Contact, str]:
+    operation: Literal["add_location", "add_message", "add_leg", "end_contact"],
+) -> Changed:
     key = await keyed(request, idempotency_key, caller, operation)
     try:
         return await _desk(request).change(
@@ -254,13 +297,14 @@ async def _change(
             lambda contact: decide(contact, command),
             made=made,
             keyed=key,
+            leg=isinstance(command, AddLeg),
             found=lambda contact, _: refuse_unless(contact.emergency or _is_urgent(command), request.scope),
         )
     except Refused as refused:
         raise Conflicting(str(refused)) from None
 
 
-def _is_urgent(command: AddLocation | AddMessage | EndContact) -> bool:
+def _is_urgent(command: Change) -> bool:
     return isinstance(command, AddMessage) and command.emergency
 
 

@@ -6,7 +6,7 @@ Pure: `decide(contact, command) -> facts`, `evolve(contact, event) -> contact`. 
     where a caller was who has fallen silent is what people will ask first.
   * An ended conversation takes no more messages: what is written to it now would be read by nobody. Its sender hears
     so and opens a new contact.
-  * An end that is told twice is one end.
+  * An end that is told twice is one end. What ends a leg and what the contact is for `services.intake.legs` to say.
   * What a contact was is one thing, what may become of its personal data another: holds, duties, erasure and
     correction are decided in `protection.py`. An erased contact takes nothing that identifies anybody.
 """
@@ -24,6 +24,8 @@ from libs.events.types import Fact
 from libs.events.types.contacts import (
     ContactEnded,
     ContactErased,
+    ContactLegAdded,
+    ContactLegEnded,
     ContactLocated,
     ContactMessageAdded,
     ContactReceived,
@@ -40,6 +42,8 @@ from libs.events.types.contacts import (
     RetentionDutyPlaced,
 )
 from libs.events.types.shapes import Shape
+from services.intake import legs
+from services.intake.legs import MAX_LEGS, Leg
 
 MAX_LOCATIONS = 500
 """Of one contact: a handset that sends its position every ten seconds for more than an hour."""
@@ -71,6 +75,26 @@ class ConversationIsOver(Refused):
 
 class EndedOtherwise(Refused):
     """The contact has ended already, for another reason or at another time."""
+
+
+class LegEndedOtherwise(Refused):
+    """The leg has ended already, for another reason or at another time."""
+
+
+class NotACall(Refused):
+    """The contact did not come by telephone: only a call has legs."""
+
+
+class CallIsOver(Refused):
+    """The contact has ended and takes no more legs: open a new one."""
+
+
+class NoSuchLeg(Refused):
+    """The contact has no leg of yours with this call id."""
+
+
+class TooManyLegs(Refused):
+    """The contact holds 20 legs and takes no more."""
 
 
 class TooManyLocations(Refused):
@@ -129,6 +153,8 @@ class Contact(msgspec.Struct, frozen=True, kw_only=True):
     locations: tuple[KnownLocation, ...] = ()
     """In the order in which they became known."""
     messages: tuple[KnownMessage, ...] = ()
+    legs: tuple[Leg, ...] = ()
+    """The first first."""
     ended: ContactEnded | None = None
     holds: tuple[Hold, ...] = ()
     """Those that were placed and not lifted."""
@@ -154,14 +180,23 @@ class AddMessage(msgspec.Struct, frozen=True, kw_only=True):
     emergency: bool = False
 
 
+class AddLeg(msgspec.Struct, frozen=True):
+    leg: ContactLegAdded
+
+
 class EndContact(msgspec.Struct, frozen=True, kw_only=True):
     reason: EndReason
+    gateway: str | None = None
+    """Who says that its legs have ended; None: staff, and they end the contact whole."""
+    call_id: str | None = None
+    """Of the gateway's leg; None: all of its own."""
     ended_at: datetime | None
     """None: when we heard of it."""
     heard_at: datetime
 
 
-Command: TypeAlias = ReceiveContact | AddLocation | AddMessage | EndContact
+Change: TypeAlias = AddLocation | AddMessage | AddLeg | EndContact
+Command: TypeAlias = ReceiveContact | Change
 
 
 def decide(contact: Contact | None, command: Command) -> tuple[Fact, ...]:
@@ -176,6 +211,8 @@ def decide(contact: Contact | None, command: Command) -> tuple[Fact, ...]:
         return _located(contact, command)
     if isinstance(command, AddMessage):
         return _written(contact, command)
+    if isinstance(command, AddLeg):
+        return _presented(contact, command)
     return _ended(contact, command)
 
 
@@ -204,12 +241,52 @@ def _written(contact: Contact, command: AddMessage) -> tuple[Fact, ...]:
     )
 
 
-def _ended(contact: Contact, command: EndContact) -> tuple[Fact, ...]:
-    if contact.ended is None:
-        return (ContactEnded(reason=command.reason, ended_at=command.ended_at or command.heard_at),)
-    if contact.ended.reason == command.reason and command.ended_at in (None, contact.ended.ended_at):
+def _presented(contact: Contact, command: AddLeg) -> tuple[Fact, ...]:
+    if legs.known_as(contact.legs, command.leg.gateway, command.leg.call_id):
         return ()
-    raise EndedOtherwise
+    if contact.erasure is not None:
+        raise NothingMayBeAdded
+    if contact.received.channel != "telephone":
+        raise NotACall
+    if contact.ended is not None:
+        raise CallIsOver
+    if len(contact.legs) >= MAX_LEGS:
+        raise TooManyLegs
+    return (command.leg,)
+
+
+def _ended(contact: Contact, command: EndContact) -> tuple[Fact, ...]:
+    at = command.ended_at or command.heard_at
+    going_on = [leg for leg in contact.legs if leg.ended is None]
+    theirs = going_on
+    if command.gateway is not None:
+        known = legs.known_as(contact.legs, command.gateway, command.call_id)
+        if not known:
+            raise NoSuchLeg
+        theirs = [leg for leg in known if leg.ended is None]
+        if not theirs:
+            if any(leg.ended is not None and _is_told_again(command, leg.ended) for leg in known):
+                return ()
+            raise LegEndedOtherwise
+    if contact.ended is not None:
+        if _is_told_again(command, contact.ended):
+            return ()
+        raise EndedOtherwise
+    if len(theirs) < len(going_on):
+        return tuple(ContactLegEnded(leg_id=leg.id, reason=command.reason, ended_at=at) for leg in theirs)
+    return (ContactEnded(reason=command.reason, ended_at=at),)
+
+
+def _is_told_again(command: EndContact, known: ContactEnded | ContactLegEnded) -> bool:
+    return known.reason == command.reason and command.ended_at in (None, known.ended_at)
+
+
+def end_of(contact: Contact, gateway: str | None, call_id: str | None) -> ContactEnded | ContactLegEnded | None:
+    """The end that one is told of: the contact's, or that of a gateway's own leg while the contact goes on."""
+    if contact.ended is not None or gateway is None:
+        return contact.ended
+    ends = [leg.ended for leg in legs.known_as(contact.legs, gateway, call_id) if leg.ended is not None]
+    return max(ends, key=lambda end: end.ended_at, default=None)
 
 
 def evolve(contact: Contact | None, event: Event) -> Contact | None:
@@ -227,6 +304,7 @@ def evolve(contact: Contact | None, event: Event) -> Contact | None:
             received_at=event.time,
             emergency=fact.emergency,
             locations=tuple(KnownLocation(place, shapes.get(place.id), event.time) for place in fact.locations),
+            legs=(legs.first(event.subject, fact, event.time),),
         )
     if contact is None:
         return None
@@ -238,6 +316,10 @@ def evolve(contact: Contact | None, event: Event) -> Contact | None:
         case ContactMessageAdded():
             change["messages"] = (*contact.messages, KnownMessage(fact, event.time))
             change["emergency"] = contact.emergency or fact.emergency
+        case ContactLegAdded():
+            change["legs"] = (*contact.legs, legs.further(fact, event.time))
+        case ContactLegEnded():
+            change["legs"] = legs.ended(contact.legs, fact)
         case ContactEnded():
             change["ended"] = fact
         case LegalHoldPlaced():
@@ -297,6 +379,8 @@ def _rectified(contact: Contact, fact: ContactRectified, at: datetime) -> dict[s
         before = RectifiedPersonal(text=getattr(person, field))
         person = msgspec.structs.replace(person, **{field: right.text})
         change["received"] = msgspec.structs.replace(contact.received, personal=person)
+        if fact.member == "calling-number":
+            change["legs"] = legs.renumbered(contact.legs, before.text, right.text)
     change["corrections"] = (*contact.corrections, Correction(fact, at, before))
     return change
 
@@ -305,6 +389,7 @@ def _erased(contact: Contact) -> dict[str, object]:
     """Whoever still held the key would be told no more than the others."""
     return {
         "received": msgspec.structs.replace(contact.received, personal=None),
+        "legs": tuple(msgspec.structs.replace(leg, calling_number=None) for leg in contact.legs),
         "locations": tuple(msgspec.structs.replace(known, shape=None) for known in contact.locations),
         "messages": tuple(
             KnownMessage(msgspec.structs.replace(known.message, personal=None), known.known_at)

@@ -32,7 +32,7 @@ from libs.service.context import current_traceparent
 from libs.service.idempotency import Keyed
 from libs.service.problem import NotFound
 from libs.service.trace import NO_REASON, Why
-from services.intake import reference
+from services.intake import legs, reference
 from services.intake.contact import Contact, ReceiveContact, contact_of, decide
 from services.intake.decisions import Decision, decision_from, latest_decision
 from services.intake.waits import Waits, decision_within
@@ -74,6 +74,15 @@ class Opened(NamedTuple):
         """Whose data it is: its owner's, and until one is known that of the force it was presented to."""
         owner = None if self.decision is None else self.decision.routed.owning_force
         return owner or self.contact.received.presented_force
+
+
+class Changed(NamedTuple):
+    contact: Contact
+    """After the command."""
+    made: str
+    """The id of what it made: of the first time, where the request is a repeat."""
+    decision: Decision | None
+    """The latest when the command was decided."""
 
 
 class Desk:
@@ -167,9 +176,10 @@ class Desk:
         made: str,
         keyed: Keyed | None,
         found: Callable[[Contact, Decision | None], None],
-    ) -> tuple[Contact, str]:
-        """The contact after what is decided of it, and the id of what that made: of the first time, where the request
-        is a repeat.
+        leg: bool = False,
+    ) -> Changed:
+        """Append what is decided of the contact, once however often the request is sent. `leg`: it is one more leg of
+        the call, which another gateway may bring than the contact's own, and by which it may add to it afterwards.
 
         `found` sees the contact before anything is done, and may raise.
 
@@ -178,12 +188,12 @@ class Desk:
         for attempt in range(TRIES):
             # Before the contact is loaded, so that what the first request made is in it.
             held = None if keyed is None else await holder(self._reader, keyed.claim_key)
-            opened = await self.find(caller, contact_id)
-            contact, key = opened.contact, opened.key
+            opened = await self._found(_may_add_a_leg(caller) if leg else scope_of(caller), contact_id)
+            contact, decision, key = opened.contact, opened.decision, opened.key
             if attempt == 0:
                 found(contact, opened.decision)
             if keyed is not None and held is not None:
-                return contact, keyed.made(*held, of=contact.id, key=key.secret)
+                return Changed(contact, keyed.made(*held, of=contact.id, key=key.secret), decision)
             events = events_of(
                 decided(contact),
                 source=self._reader.source,
@@ -194,14 +204,15 @@ class Desk:
                 key=key.secret,
             )
             if not events:
-                return contact, made
+                return Changed(contact, made, decision)
             claims = [] if keyed is None else [keyed.claim(contact.id, made, key=key.secret)]
+            access = _access_of(contact, caller) if leg else ()
             try:
-                await self._appender.append(Append(contact.id, contact.version, events, claims, key=key.new))
+                await self._appender.append(Append(contact.id, contact.version, events, claims, access, key.new))
             except (Conflict, ClaimTaken):
                 await asyncio.sleep(random.uniform(0, 0.005 * attempt))  # noqa: S311  # so that many do not meet again
             else:
-                return contact_of(events, contact) or contact, made
+                return Changed(contact_of(events, contact) or contact, made, decision)
         raise Unavailable("the contact is changing too fast")
 
     async def open(self, caller: Caller, contact_id: str, why: Why = NO_REASON) -> Opened:
@@ -211,6 +222,9 @@ class Desk:
         """
         id_, own = await self.id_of(contact_id), _own(caller)
         opened = await self._read(own, id_, why.in_hand)
+        if opened is not None and opened.in_hand is None and _brought_only_a_leg(opened.contact, caller):
+            # Who brought a leg of it may add to it, and is not shown it for that.
+            opened = await self._read(Scope(own.forces, None), id_)
         if opened is None and _is_staff(caller) and caller.visible != caller.at_home:
             beyond = await self._read(Scope(caller.visible, caller.subject), id_, why.in_hand)
             if beyond is not None and why.break_glass is not None:
@@ -226,7 +240,10 @@ class Desk:
 
         Raises NotFound.
         """
-        found = await self._read(scope_of(caller), await self.id_of(contact_id))
+        return await self._found(scope_of(caller), contact_id)
+
+    async def _found(self, seen: Scope, contact_id: str) -> Opened:
+        found = await self._read(seen, await self.id_of(contact_id))
         if found is None:
             raise NotFound
         return found
@@ -270,11 +287,27 @@ def _own(caller: Caller) -> Scope:
 
 
 def scope_of(caller: Caller) -> Scope:
-    """What a caller may add to: a gateway what it brought; everybody else what was presented to, or is owned by, a
-    force of theirs, and what is the alliance's, if they may see that."""
+    """What a caller may add to: a gateway what it brought, or brought a leg of; everybody else what was presented to,
+    or is owned by, a force of theirs, and what is the alliance's, if they may see that."""
     gateway = caller.subject if "gateway" in caller.roles else None
     return Scope(caller.visible if _is_staff(caller) else (), gateway)
 
 
+def _may_add_a_leg(caller: Caller) -> Scope:
+    """Whose calls may be presented by this gateway too: also those of the forces whose trunks its token says it serves,
+    whichever gateway brought them. Nothing of them is shown to it."""
+    return Scope(caller.visible, caller.subject)
+
+
 def _is_staff(caller: Caller) -> bool:
     return caller.roles != {"gateway"}
+
+
+def _brought_only_a_leg(contact: Contact, caller: Caller) -> bool:
+    return contact.received.gateway != caller.subject and bool(legs.known_as(contact.legs, caller.subject, None))
+
+
+def _access_of(contact: Contact, gateway: Caller) -> tuple[Access, ...]:
+    """Who may add to the contact from now on."""
+    known = legs.known_as(contact.legs, gateway.subject, None)
+    return () if known else (Access("leg", holder=gateway.subject),)

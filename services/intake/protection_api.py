@@ -287,7 +287,7 @@ async def _change(
 ) -> tuple[Contact, str]:
     key = await keyed(request, idempotency_key, caller, operation, target=target)
     try:
-        return await _desk(request).change(
+        changed = await _desk(request).change(
             caller,
             contact_id,
             lambda contact: decide(contact, command),
@@ -295,6 +295,7 @@ async def _change(
             keyed=key,
             found=_admits(operation, caller),
         )
+        return changed.contact, changed.made
     except Refused as refused:
         raise Conflicting(str(refused)) from None
 

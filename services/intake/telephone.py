@@ -1,11 +1,14 @@
 """A call: presented by the network on a trunk or dialled number, often with a location, seldom with words.
 
 Nothing the caller did not choose may refuse it: a withheld number, an unknown trunk, a force nobody knows are taken.
+The network may present one call more than once (an alternative route, a buddy): those are further legs of one contact.
 """
 
 from __future__ import annotations
 
-from libs.events.types.contacts import ContactReceived, Line, ReceivedPersonal
+from uuid_utils import uuid7
+
+from libs.events.types.contacts import ContactLegAdded, ContactReceived, LegPersonal, Line, ReceivedPersonal
 from libs.service.bodies import Body, Name, Slug, Words
 from services.intake.models import (
     E164,
@@ -74,4 +77,31 @@ def received(body: TelephoneContact, *, gateway: str, reference: str) -> Contact
             words=body.words,
             shapes=shapes,
         ),
+    )
+
+
+class LegBody(Body):
+    """The same call, presented once more."""
+
+    call_id: Identifier
+    """The gateway's or the network's name for this leg: told again under it, it is the same leg."""
+    trunk: Identifier | None = None
+    dialled_number: Dialled | None = None
+    presented_force: Slug | None = None
+    """Whose trunk it came by. It moves the contact nowhere."""
+    presented_at: Time | None = None
+    calling_number: E164 | None = None
+    """None: withheld or unknown."""
+
+
+def leg_added(body: LegBody, *, gateway: str) -> ContactLegAdded:
+    return ContactLegAdded(
+        leg_id=str(uuid7()),
+        call_id=body.call_id,
+        gateway=gateway,
+        trunk=body.trunk,
+        dialled_number=body.dialled_number,
+        presented_force=body.presented_force,
+        presented_at=body.presented_at,
+        personal=None if body.calling_number is None else LegPersonal(calling_number=body.calling_number),
     )

@@ -43,6 +43,7 @@ REACTIONS: dict[type[Fact], Reaction] = {
     ContactRectified: place,  # a corrected location may be the one that decided
     ContactEnded: withdraw,
 }
+"""A further leg of a call, and its end, move nothing: whoever's trunk it came by, it is the contact that there is."""
 
 
 class Reactions:

@@ -14,7 +14,7 @@ from libs.events.log.database import Connection
 ALLIANCE = ""
 """Stands among forces for the alliance itself: whatever is not, or not yet, any force's."""
 
-Why: TypeAlias = Literal["owning", "presented", "answering", "involved", "alliance", "brought", "in-hands"]
+Why: TypeAlias = Literal["owning", "presented", "answering", "involved", "alliance", "brought", "leg", "in-hands"]
 
 _SET = "SELECT set_scope($1, $2)"
 _KEEP = "SELECT keep_access($1, $2, $3, $4, $5, $6)"

@@ -15,7 +15,7 @@ CREATE TABLE contact_access (
     force    text,                  -- a force, '' the alliance itself; or
     holder   text,                  -- one gateway or person, by the token's subject
     why      text        NOT NULL CHECK (
-        why IN ('owning', 'presented', 'answering', 'involved', 'alliance', 'brought', 'in-hands')
+        why IN ('owning', 'presented', 'answering', 'involved', 'alliance', 'brought', 'leg', 'in-hands')
     ),
     since    timestamptz NOT NULL DEFAULT now(),
     ended_at timestamptz,

@@ -37,7 +37,7 @@ class Append(msgspec.Struct, frozen=True):
     events: Sequence[Event]
     claims: Sequence[Claim] = ()
     access: Sequence[Access] = ()
-    """Who may see a new contact from its first moment (scope.py)."""
+    """Who may see the contact from this moment on, and could not before (scope.py)."""
     key: bytes | None = None
     """The stream's first key, wrapped (`StreamKey.new`); empty: the one it has is destroyed."""
 

@@ -124,7 +124,47 @@ class ContactMessageAdded(Fact, frozen=True, kw_only=True):
     personal: MessagePersonal | None = None
 
 
+class LegPersonal(Part, frozen=True, kw_only=True):
+    calling_number: str | None = None
+    """E.164."""
+
+
+class ContactLegAdded(Fact, frozen=True, kw_only=True):
+    """The network presented the same call once more (an alternative route, a buddy): one contact, one more leg.
+
+    The first leg is the contact's own beginning, and has the contact's id.
+    """
+
+    TYPE: ClassVar[str] = "uk.hueandcry.contact.leg-added.v1"
+    TOPIC: ClassVar[str] = TOPIC
+
+    leg_id: str
+    call_id: str
+    """The gateway's or the network's name for it: no gateway has two legs of one contact under one."""
+    gateway: str
+    """The token subject that brought it."""
+    trunk: str | None = None
+    dialled_number: str | None = None
+    presented_force: str | None = None
+    """Whose trunk this leg came by. The contact's own presented force stays the first one's."""
+    presented_at: datetime | None = None
+    personal: LegPersonal | None = None
+
+
+class ContactLegEnded(Fact, frozen=True, kw_only=True):
+    """One leg ended, and the contact goes on by another. The last one's end is the contact's: `ContactEnded`."""
+
+    TYPE: ClassVar[str] = "uk.hueandcry.contact.leg-ended.v1"
+    TOPIC: ClassVar[str] = TOPIC
+
+    leg_id: str
+    reason: Literal["caller-ended", "completed", "network-failure", "timed-out"]
+    ended_at: datetime
+
+
 class ContactEnded(Fact, frozen=True, kw_only=True):
+    """It ended on its channel, and with it every leg that still went on."""
+
     TYPE: ClassVar[str] = "uk.hueandcry.contact.ended.v1"
     TOPIC: ClassVar[str] = TOPIC
 
@@ -217,6 +257,8 @@ FACTS: tuple[type[Fact], ...] = (
     ContactReceived,
     ContactLocated,
     ContactMessageAdded,
+    ContactLegAdded,
+    ContactLegEnded,
     ContactEnded,
     LegalHoldPlaced,
     LegalHoldLifted,

@@ -32,6 +32,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "receive_online": {"medium": "chat", "words": WORDS, "locations": [LOCATION]},
     "add_location": LOCATION,
     "add_message": {"text": WORDS},
+    "add_leg": {"callId": "another-leg"},
     "end_contact": {"reason": "completed"},
     "erase_contact": {"authority": "DPO/1", "reason": "request"},
     "place_hold": {"authority": "CPS/1", "reason": "complaint"},

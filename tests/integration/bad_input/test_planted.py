@@ -1,5 +1,6 @@
 """Secrets and personal data that are known to be there are found where they belong and nowhere else: in no log of any
-part, no metric, no error's answer, and in no process's arguments. (A process's environment is its owner's to read.)
+part, no metric, no trace, no error's answer of any service, and in no process's arguments. (A process's environment is
+its owner's to read.)
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from deploy.local.parts import service_environment, what_is_missing
 from deploy.local.process import Child, free_port, spawn
 from deploy.local.secret_files import keep_secret, secret
 from libs.events.log.broker import Broker
-from tests.integration.bad_input.service import SERVICES, Services
+from libs.events.log.roles import RELAY, Login
+from tests.integration.bad_input.service import BODIES, SERVICES, Services
 from tests.integration.logs import until
 
 NUMBER, OTHER_NUMBER, NAME, STREET = "+447700900987", "+447700900876", "Peregrine Quillfeather", "Wobblethwaite Lane"
@@ -36,6 +38,13 @@ PERSONAL = {
     *(NUMBER, NUMBER[3:], "07700 900987", OTHER_NUMBER[3:], NAME, "Quillfeather", STREET, EMAIL, HANDLE, WORDS),
     *("under the gnome", str(PLACE["lat"]), str(PLACE["lon"])),
 }
+TRACED = {
+    "traceparent": f"00-{quote(NAME)}-{NUMBER}-01",
+    "tracestate": f"name={NAME.replace(' ', '_')},number={NUMBER}",
+    "baggage": f"name={quote(NAME)},words={quote(WORDS)}",
+    "X-Request-Id": NUMBER,
+}
+"""What a careless caller's tracing may hold."""
 PASSWORD = "open-sesame-8731"  # of a database that is not there, and of who signs in by Basic
 BAD_KEY = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJplantedplantedplanted\n-----END PRIVATE KEY-----"
 
@@ -70,46 +79,54 @@ class Found:
         self.texts[f"answer {self.errors} ({name}, {response.status_code})"] = f"{said}\n{response.text}"
 
 
+@dataclass(frozen=True)
+class Broken:
+    service: str
+    url: str
+    child: Child
+    log: Path
+
+
 @pytest_asyncio.fixture(scope="module")
-async def broken(
-    services: Services, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[dict[str, tuple[str, Child, Path]]]:
-    """Copies of intake that fail: one whose database is away, one whose database holds no tables, so that every
+async def broken(services: Services, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[dict[str, Broken]]:
+    """Copies of each service that fail: one whose database is away, one whose database holds no tables, so that every
     question to it is a mistake of ours."""
     system, folder = services.system, tmp_path_factory.mktemp("broken")
     admin_url = parts.postgres_server(system.layout).admin_url
     connection = await asyncpg.connect(admin_url)
-    empty = await make_database(
-        connection,
-        admin_url,
-        "intake",
-        lambda role: secret(system.layout.secrets, f"{role}.password"),
-        database="intake_empty",
-    )
+    started: dict[str, Broken] = {}
+    for service in SERVICES:
+        empty = await make_database(
+            connection,
+            admin_url,
+            service,
+            lambda role: secret(system.layout.secrets, f"{role}.password"),
+            database=f"{service}_empty",
+        )
+        away = f"postgresql://{service}:{PASSWORD}@127.0.0.1:{free_port()}/{service}"
+        for kind, url in (("away", away), ("mistaken", empty.url)):
+            name, port = f"{service}, {kind}", free_port()
+            log = folder / f"{service}-{kind}.log"
+            environment = service_environment(system.layout, system.logins[service], Broker("127.0.0.1:1")) | {
+                "PORT": str(port),
+                "DATABASE_URL_FILE": str(keep_secret(folder / "secrets", f"{service}-{kind}", url)),
+                "LOG_LEVEL": "DEBUG",
+            }
+            child = spawn(name, [sys.executable, "-m", f"services.{service}"], log=log, cwd=ROOT, env=environment)
+            started[name] = Broken(service, f"http://127.0.0.1:{port}", child, log)
     await connection.close()
-    urls = {"away": f"postgresql://intake:{PASSWORD}@127.0.0.1:{free_port()}/intake", "mistaken": empty.url}
-    started: dict[str, tuple[str, Child, Path]] = {}
-    for name, url in urls.items():
-        port, log = free_port(), folder / f"{name}.log"
-        environment = service_environment(system.layout, system.logins["intake"], Broker("127.0.0.1:1")) | {
-            "PORT": str(port),
-            "DATABASE_URL_FILE": str(keep_secret(folder / "secrets", name, url)),
-            "LOG_LEVEL": "DEBUG",
-        }
-        child = spawn(name, [sys.executable, "-m", "services.intake"], log=log, cwd=ROOT, env=environment)
-        started[name] = (f"http://127.0.0.1:{port}", child, log)
     yield started
-    for _, child, _ in started.values():
-        child.stop(12.0)
+    for one in started.values():
+        one.child.stop(12.0)
 
 
 async def test_planted_secrets_and_persons_are_in_no_log_metric_error_or_process_list(
-    services: Services, broken: dict[str, tuple[str, Child, Path]]
+    services: Services, broken: dict[str, Broken]
 ) -> None:
     found = Found()
     layout = services.system.layout
     token = services.headers("planted")["Authorization"].removeprefix("Bearer ")
-    async with httpx.AsyncClient(timeout=20, headers={"Authorization": f"Bearer {token}"}) as client:
+    async with httpx.AsyncClient(timeout=20, headers=TRACED | {"Authorization": f"Bearer {token}"}) as client:
         intake = services.system.url("intake")
         taken = [await client.post(f"{intake}/v1/contacts/{channel}", json=body) for channel, body in GOOD]
         assert [answer.status_code for answer in taken] == [201] * 3
@@ -118,24 +135,28 @@ async def test_planted_secrets_and_persons_are_in_no_log_metric_error_or_process
         assert answer.status_code == 201
         await dispose(client, services, taken[0].json()["id"])
         await ask_wrongly(client, services, contact, token, found)
-        for name, (url, _, _) in broken.items():
-            await until(lambda url=url: what_is_missing(url + "/healthz") is None)  # type: ignore[misc]
-            await ask_the_broken(client, name, url, found)
+        await ask_each_wrongly(client, services, found)
+        for name, one in broken.items():
+            await until(lambda url=one.url: what_is_missing(url + "/healthz") is None, patience_s=60)  # type: ignore[misc]
+            await ask_the_broken(client, name, one, services, found)
         for service in SERVICES:
             found.texts[f"metrics of {service}"] = (await client.get(f"{services.system.url(service)}/metrics")).text
             found.texts[f"readiness of {service}"] = (await client.get(f"{services.system.url(service)}/readyz")).text
-        for name, (url, _, _) in broken.items():
-            found.texts[f"metrics of {name}"] = (await client.get(f"{url}/metrics")).text
-            found.texts[f"readiness of {name}"] = (await client.get(f"{url}/readyz")).text
+        for name, one in broken.items():
+            found.texts[f"metrics of {name}"] = (await client.get(f"{one.url}/metrics")).text
+            found.texts[f"readiness of {name}"] = (await client.get(f"{one.url}/readyz")).text
     logs = {path.name: path for path in layout.log("any").parent.glob("*.log")}
     assert {f"{service}.log" for service in SERVICES} | {"postgres.log", "kafka.log", "issuer.log"} <= set(logs)
     found.texts |= {f"log of {name}": path.read_text(errors="replace") for name, path in logs.items()}
-    found.texts |= {f"log of {name}": log.read_text(errors="replace") for name, (_, _, log) in broken.items()}
+    found.texts |= {f"log of {name}": one.log.read_text(errors="replace") for name, one in broken.items()}
     found.texts |= process_list()
+    found.texts |= {f"traces of {service}": await traces(services, service) for service in SERVICES}
 
-    assert "unhandled error" in found.texts["log of mistaken"], "the fault that was to be provoked was not"
-    assert any(", 500)" in where for where in found.texts)
-    assert any(", 503)" in where for where in found.texts)
+    for service in ("intake", "router", "recording"):
+        assert "unhandled error" in found.texts[f"log of {service}, mistaken"], "the fault to be provoked was not"
+        assert any(f"({service}, mistaken" in where and ", 500)" in where for where in found.texts)
+        assert any(f"({service}, away" in where and ", 503)" in where for where in found.texts)
+    assert "00-" in found.texts["traces of intake"]
     assert len([where for where in found.texts if where.startswith("process")]) > 8
     planted = PERSONAL | secrets(layout.secrets) | {PASSWORD, token, token.split(".")[2], BAD_KEY.splitlines()[1]}
     assert len(planted) > len(PERSONAL) + 8, "there are no secrets to look for"
@@ -212,8 +233,49 @@ async def ask_wrongly(client: httpx.AsyncClient, services: Services, contact: st
     found.answer("late", await client.post(f"{intake}/v1/contacts/{contact}/messages", json={"text": WORDS}))
 
 
-async def ask_the_broken(client: httpx.AsyncClient, name: str, url: str, found: Found) -> None:
+async def ask_each_wrongly(client: httpx.AsyncClient, services: Services, found: Found) -> None:
+    """Every operation of every service, with what is personal where it does not belong. (The name of a member that is
+    not known is told to who sent it, and to nobody else.)"""
+    for operation in services.operations("get", "post"):
+        if not operation.guarded:
+            continue
+        body = BODIES.get(operation.id) if operation.takes_body else None
+        url = services.url(operation)
+        asked = [client.request(operation.method, url, json=body, params={"colour": NUMBER})]
+        if operation.parameters:
+            strange = services.url(operation, **dict.fromkeys(operation.parameters, quote(NAME)))
+            asked.append(client.request(operation.method, strange, json=body))
+        if body is not None:
+            asked.append(client.request(operation.method, url, json={"colour": NUMBER, **body}))
+            asked.append(client.request(operation.method, url, content=json.dumps(body) + WORDS))
+            asked += [client.request(operation.method, url, json=body | {name: {"colour": WORDS}}) for name in body]
+        for answer in await asyncio.gather(*asked):
+            found.answer(str(operation), answer)
+
+
+async def traces(services: Services, service: str) -> str:
+    """What a service's events say of the traces that they came in."""
+    relay = await Login(services.system.logins[service].url).connect(RELAY, server_settings={})
+    try:
+        return "\n".join(row["traceparent"] or "" for row in await relay.fetch("SELECT traceparent FROM event"))
+    finally:
+        await relay.close()
+
+
+async def ask_the_broken(client: httpx.AsyncClient, name: str, one: Broken, services: Services, found: Found) -> None:
     """What is right in every way, where nothing can be right."""
+    for operation in services.operations("get", "post"):
+        if operation.service == one.service and operation.guarded:
+            path = operation.path.format(**{parameter: services.known[parameter] for parameter in operation.parameters})
+            body = BODIES[operation.id] if operation.takes_body else None
+            answer = await client.request(operation.method, one.url + path, json=body)
+            if answer.status_code >= 400:  # the directory may know by heart
+                found.answer(f"{name}, {operation.id}", answer)
+    if one.service == "intake":
+        await ask_the_broken_intake(client, name, one.url, found)
+
+
+async def ask_the_broken_intake(client: httpx.AsyncClient, name: str, url: str, found: Found) -> None:
 
     async def asks() -> list[httpx.Response]:
         return list(

@@ -23,7 +23,7 @@ from tests.integration.bad_input.service import BODIES, SERVICES, Operation, Ser
 from tests.integration.logs import until
 
 OWNER, PRESENTED, ANSWERING, FOREIGN = "cambridgeshire", "bedfordshire", "hertfordshire", "northamptonshire"
-GATEWAY, HANDLER = "the-trunk", "the-handler"
+GATEWAY, HANDLER, BUDDY = "the-trunk", "the-handler", "the-buddy"
 CAMBRIDGE: dict[str, Any] = {"kind": "point", "lat": 52.2053, "lon": 0.1218}
 CALL = {
     "line": "999",
@@ -41,17 +41,20 @@ SCOPES: dict[str, dict[str, Any]] = {
     "answering": {"forces": [ANSWERING]},
     "handler": {"subject": HANDLER},
     "gateway": {"subject": GATEWAY},
+    "leg": {"subject": BUDDY},
     "alliance": {"alliance": True},
     "foreign": {"forces": [FOREIGN]},
     "none": {},
 }
 """What a token may say, one tie at a time."""
 ON_CONTACTS = {
-    *("add_location", "add_message", "end_contact", "show_contact", "show_routing", "release_contact"),
+    *("add_location", "add_message", "add_leg", "end_contact", "show_contact", "show_routing", "release_contact"),
     *("confirm_owner", "dispose_contact", "show_audit"),
     *("erase_contact", "show_erasure", "place_hold", "lift_hold", "place_duty", "lift_duty"),
     *("rectify_contact", "list_rectifications"),
 }
+LATER = {"claim_next", "add_leg"}
+"""They change whose a contact is: they come when all else has been tried."""
 ON_QUEUES = {"show_queue", "claim_next"}
 ON_INCIDENTS = {"show_incident", "record_crime", "cancel_crime"}
 ON_ACCESSES = {"review_break_glass"}
@@ -179,6 +182,12 @@ async def world(services: Services) -> AsyncIterator[World]:
         return str(answer.json()["incident"]["id"])
 
     # What has ended may be disposed of by whoever may, though nobody claimed it.
+    buddy = services.headers(BUDDY, roles=["gateway"], forces=[PRESENTED], alliance=False)
+    for call in calls:
+        leg = await clients["intake"].request(
+            "POST", f"/v1/contacts/{call['id']}/legs", json=BODIES["add_leg"], headers=buddy
+        )
+        assert leg.status_code == 201, leg.text
     ended = await clients["intake"].request(
         "POST", f"/v1/contacts/{waiting[1]}/end", json=AGAIN["end_contact"], headers=gateway
     )
@@ -189,7 +198,9 @@ async def world(services: Services) -> AsyncIterator[World]:
         claimed[0],
         f"{OWNER}-web",
         forces_incident,
-        Belongs.to(OWNER, presented=PRESENTED, answering=ANSWERING, handler=HANDLER, gateway=GATEWAY),
+        Belongs.to(
+            OWNER, presented=PRESENTED, answering=ANSWERING, handler=HANDLER, gateway=GATEWAY, legs=frozenset({BUDDY})
+        ),
         Belongs.to(OWNER),
         Belongs.to(OWNER, handler=HANDLER),
         broken[0],
@@ -293,6 +304,7 @@ def test_the_callers_that_are_tried_have_every_tie_one_at_a_time(world: World) -
         "answering": [Tie.ANSWERED],
         "handler": [Tie.HELD],
         "gateway": [Tie.BROUGHT],
+        "leg": [Tie.LEG],
         "alliance": [Tie.ALLIANCE],
         "foreign": [],
         "none": [],
@@ -306,7 +318,7 @@ def _ties(caller: Caller, thing: Thing) -> list[Tie]:
 async def test_every_role_on_every_operation_in_every_force_scope_gets_what_the_table_says(
     world: World, figures: Callable[[str], None]
 ) -> None:
-    """The operations that take from a queue come last, because they change whose hands a contact is in."""
+    """The operations that change whose a contact is come last."""
     began = time.monotonic()
     operations = [operation for operation in world.services.operations() if operation.id in ACCESS]
     wrong: list[str] = []
@@ -316,7 +328,7 @@ async def test_every_role_on_every_operation_in_every_force_scope_gets_what_the_
         tries = [
             _try(world, operation, role, scope, wrong)
             for operation in operations
-            if (operation.id == "claim_next") == turn
+            if (operation.id in LATER) == turn
             for role in (*sorted(ROLES), "king")
             for scope in SCOPES
         ]
@@ -411,6 +423,8 @@ def _not_done(operation: str, thing: Thing, caller: Caller, answer: Answer) -> l
         wanted = (201, 409)  # the first; after him it is reviewed
     if operation == "release_contact" and not _may_give_back(caller):
         wanted = (403,)  # it is known, and in another's hands
+    if operation == "add_leg" and thing.belongs.presented is None:
+        wanted = (409,)  # it is known, and no call
     if operation == "release_contact" and thing.belongs.handler is None:
         wanted = (409,)  # it is known, and in nobody's hands
     return [] if answer.status_code in wanted else [f"{answer.status_code}, not {wanted}: {answer.text[:150]}"]

@@ -6,19 +6,21 @@ import asyncio
 import json
 import os
 import sys
+from datetime import UTC, datetime
 
 import pytest
 from uuid_utils.compat import uuid7
 
-from libs.events.envelope import Event
+from libs.events.envelope import Event, events_of
 from libs.events.log.roles import CONSUMER, Login
 from libs.events.types import access
-from libs.events.types.contacts import ContactReceived
+from libs.events.types.contacts import ContactLegAdded, ContactLegEnded, ContactReceived, LegPersonal
 from libs.events.types.directory import AreaChunkPublished
 from services.recording.audit import AUDIT
 from services.recording.incidents import incident_id
 from services.recording.rebuild import rebuild
 from tests.integration.recording import (
+    BEDS,
     CAMBS,
     IN_CAMBS,
     Contact,
@@ -160,3 +162,26 @@ async def test_the_list_of_incidents_is_rebuilt_from_the_command_line(system: Sy
         ]
 
     await until(both)
+
+
+async def test_the_audit_shows_each_leg_of_a_call_and_not_who_rang(system: System) -> None:
+    call, events = a_call(CAMBS)
+    number = "+447700900555"
+    leg = ContactLegAdded(
+        leg_id=str(uuid7()),
+        call_id="2",
+        gateway="buddy",
+        presented_force=BEDS,
+        personal=LegPersonal(calling_number=number),
+    )
+    gone = ContactLegEnded(leg_id=call.id, reason="network-failure", ended_at=datetime.now(UTC))
+    legs = events_of([leg, gone], source="/intake", subject=call.id, after=call.versions["/intake"], force=CAMBS)
+    await system.publish(*events, *legs)
+    shown = await system.audited(call, len(events) + 2)
+    assert [event["type"].split(".")[-2] for event in shown if event["source"] == "/intake"] == [
+        "received",
+        "leg-added",
+        "leg-ended",
+    ]
+    assert number not in json.dumps(shown)
+    assert await system.audit(call, BEDS) == [], "whose trunk it came by the second time is not shown it for that"

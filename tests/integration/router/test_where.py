@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 
 from uuid_utils.compat import uuid7
 
 from libs.events.envelope import Event, to_headers
 from libs.events.types import contacts
-from libs.events.types.contacts import ContactMessageAdded
+from libs.events.types.contacts import ContactLegAdded, ContactLegEnded, ContactMessageAdded
 from libs.events.types.directory import EntityWithdrawn, QueueDefined
 from libs.events.types.routing import (
     ContactAbandoned,
@@ -178,3 +179,17 @@ async def test_contacts_of_a_queue_that_the_directory_withdraws_go_where_they_be
         assert await routers.queue_of(contact) == f"{HERTS}-online"
     order = [(await routers.claim(f"{HERTS}-online", ann)).json()["contact"] for _ in range(3)]
     assert order == waiting
+
+
+async def test_a_leg_that_another_force_was_presented_with_moves_the_contact_nowhere(routers: World) -> None:
+    contact = await routers.receive(inside(CAMBS), presented=BEDS)
+    await routers.until_facts(contact, 1)
+    leg = ContactLegAdded(leg_id=str(uuid7()), call_id="2", gateway="buddy", presented_force=HERTS)
+    ended = ContactLegEnded(leg_id=contact, reason="network-failure", ended_at=datetime.now(UTC))
+    await routers.say(contact, leg, ended, force=BEDS)
+    await routers.settle()
+    assert await routers.kinds(contact) == ["ContactRouted"]
+    assert await routers.queue_of(contact) == f"{CAMBS}-999"
+    await routers.message(contact, emergency=True)  # what is told after it is heard
+    await routers.end(contact)
+    assert isinstance((await routers.until_facts(contact, 2))[1], ContactAbandoned)

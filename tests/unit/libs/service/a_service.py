@@ -50,7 +50,8 @@ async def lifespan(_: FastAPI) -> AsyncIterator[None]:
 
 def main() -> None:
     settings = ServiceSettings.read()
-    for module, name in ((wire, "HEAD_S"), (run, "EXIT_S"), (run, "FINISH_S"), (run, "UNREAD_S")):
+    knobs = ((wire, "HEAD_S"), (wire, "GRACE_S"), (run, "EXIT_S"), (run, "FINISH_S"), (run, "UNREAD_S"))
+    for module, name in (*knobs, (run, "KEEP_ALIVE_S")):
         setattr(module, name, float(os.environ.get(name, getattr(module, name))))
     ACCESS.update(RULES)
     app = service_app(

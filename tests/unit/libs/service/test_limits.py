@@ -220,3 +220,26 @@ def test_what_is_nested_deeper_than_anybody_reads_is_refused() -> None:
     for body in (b"[" * (at_most + 1) + b"]" * (at_most + 1), b'{"a":' * at_most + b'["\\u0000"]' + b"}" * at_most):
         with pytest.raises(BadRequest, match="nested too deeply"):
             limits.check_json(body)
+
+
+@pytest.mark.parametrize(
+    ("value", "fits"),
+    [
+        ([0] * limits.MAX_ITEMS, True),
+        ([0] * (limits.MAX_ITEMS + 1), False),
+        ({"a": [{"b": [[]] * (limits.MAX_ITEMS + 1)}]}, False),
+        ({str(i): 0 for i in range(limits.MAX_ITEMS)}, True),
+        ({str(i): 0 for i in range(limits.MAX_ITEMS + 1)}, False),
+        ("x" * limits.MAX_TEXT, True),
+        (["é" * limits.MAX_TEXT], True),
+        ({"a": [{"b": "x" * (limits.MAX_TEXT + 1)}]}, False),
+        ({"x" * (limits.MAX_TEXT + 1): 1}, False),
+    ],
+)
+def test_lists_objects_and_texts_are_taken_up_to_their_size_wherever_they_stand(value: Any, fits: bool) -> None:
+    body = json.dumps(value, ensure_ascii=False).encode()
+    if fits:
+        limits.check_json(body)
+    else:
+        with pytest.raises(BadRequest, match="over"):
+            limits.check_json(body)

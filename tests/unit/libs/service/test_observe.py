@@ -9,7 +9,7 @@ import httpx
 import pytest
 from prometheus_client import REGISTRY
 
-from libs.service import context
+from libs.service import context, health
 from libs.service.context import child_of
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -68,6 +68,36 @@ async def test_every_answer_has_its_id_and_the_headers_that_browsers_need(
         assert answer.headers["cache-control"] == "no-store"
         assert answer.headers["content-security-policy"] == "default-src 'none'; frame-ancestors 'none'"
         assert "server" not in answer.headers
+
+
+async def test_no_other_site_s_script_may_read_an_answer(client: httpx.AsyncClient, bearer: dict[str, str]) -> None:
+    """No CORS, wildcard or other: neither the preflight nor the request itself is allowed to anybody."""
+    origin = {"Origin": "https://evil.example"}
+    preflight = origin | {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "authorization"}
+    for answer in (
+        await client.options("/v1/things/1", headers=preflight),
+        await client.get("/v1/things/1", headers=bearer | origin),
+        await client.get("/healthz", headers=origin),
+        await client.get("/openapi.json", headers=origin),
+    ):
+        assert [name for name in answer.headers if name.startswith("access-control-")] == []
+        assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+
+
+async def test_metrics_are_made_a_few_times_a_second_however_often_they_are_asked_for(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+
+    def make() -> bytes:
+        made.append(1)
+        return b"# the metrics\n"
+
+    monkeypatch.setattr(health, "generate_latest", make)
+    monkeypatch.setattr(health, "CACHE_S", 3600.0)
+    answers = [await client.get("/metrics") for _ in range(50)]
+    assert {answer.text for answer in answers} == {"# the metrics\n"}
+    assert len(made) == 1
 
 
 async def test_a_request_id_of_the_client_s_is_not_believed(client: httpx.AsyncClient) -> None:

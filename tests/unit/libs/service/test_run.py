@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
-from libs.service import run
+from libs.service import observe, run
 from tests.unit.libs.service.issuing import LocalIssuer
 
 ROOT = Path(__file__).parents[4]
@@ -232,7 +232,7 @@ async def test_who_does_not_finish_a_request_s_head_is_cut_off(service: Running)
 @pytest.fixture(scope="module")
 async def narrow() -> AsyncIterator[Running]:
     """A process that takes three connections of one address, and drops what is not read for two seconds."""
-    async with running("http://127.0.0.1:1", CONNECTIONS_PER_PEER="3", UNREAD_S="2") as started:
+    async with running("http://127.0.0.1:1", CONNECTIONS_PER_PEER="3", GRACE_S="0.05", UNREAD_S="2") as started:
         yield started
 
 
@@ -260,22 +260,81 @@ async def test_an_address_with_all_its_connections_idle_or_dribbling_gets_the_ne
             assert (await answer(reader))[0] == 200
 
 
-async def test_an_address_with_all_its_connections_busy_is_told_to_come_again(local: LocalIssuer) -> None:
-    async with running(local.url, CONNECTIONS_PER_PEER="3") as service:
+def _waiting(local: LocalIssuer, seconds: float) -> bytes:
+    """A request that is answered after so long."""
+    head = f"PUT /v1/things/wait/{seconds} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {local.token()}\r\n\r\n"
+    return head.encode()
+
+
+async def test_an_address_with_all_its_connections_busy_is_served_on_another_all_the_same(local: LocalIssuer) -> None:
+    """Who it is, and whether it brings an emergency, shows when it speaks."""
+    async with running(local.url, CONNECTIONS_PER_PEER="3", GRACE_S="0") as service:
         await service.read("issuer's keys changed")
-        wait = f"PUT /v1/things/wait/1.5 HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {local.token()}\r\n\r\n"
         async with connected(service) as one, connected(service) as two, connected(service) as three:
             for _, writer in (one, two, three):
-                writer.write(wait.encode())
+                writer.write(_waiting(local, 1.5))
             await asyncio.sleep(0.3)
-            async with connected(service) as (reader, _):
-                status, headers, body = await answer(reader)
-                assert (status, headers["retry-after"], headers["connection"]) == (429, "1", "close")
-                assert json.loads(body)["type"].endswith("/too-many-requests")
+            for _ in range(2):
+                async with connected(service) as (reader, writer):
+                    writer.write(GET)
+                    assert (await answer(reader))[0] == 200
             assert [(await answer(reader))[0] for reader, _ in (one, two, three)] == [204] * 3
+
+
+async def test_who_has_come_a_moment_ago_is_not_closed_for_the_next() -> None:
+    """The newest of an over-full address has not yet said what it wants: others who knock do not shut it out."""
+    async with (
+        running("http://127.0.0.1:1", CONNECTIONS_PER_PEER="1", GRACE_S="60") as service,
+        connected(service) as (reader, writer),
+        connected(service),
+        connected(service),
+    ):
+        await asyncio.sleep(0.2)
+        writer.write(GET)
+        assert (await answer(reader))[0] == 200
+
+
+async def test_a_process_that_holds_all_it_can_closes_who_waits_and_refuses_only_where_all_are_busy(
+    local: LocalIssuer,
+) -> None:
+    async with running(local.url, CONNECTIONS="3") as service:
+        await service.read("issuer's keys changed")
+        async with connected(service) as one, connected(service) as two, connected(service) as idle:
+            for _, writer in (one, two):
+                writer.write(_waiting(local, 2))
+            await asyncio.sleep(0.3)
+            async with connected(service) as (reader, writer):
+                assert await idle[0].read() == b"", "who waited is closed"
+                writer.write(_waiting(local, 2))
+                await asyncio.sleep(0.3)
+                async with connected(service) as (refused, _):
+                    status, headers, body = await answer(refused)
+                    assert (status, headers["retry-after"], headers["connection"]) == (503, "1", "close")
+                    assert json.loads(body)["type"].endswith("/unavailable")
+                assert [(await answer(r))[0] for r in (one[0], two[0], reader)] == [204] * 3
             async with connected(service) as (reader, writer):
                 writer.write(GET)
                 assert (await answer(reader))[0] == 200
+
+
+async def test_an_idle_connection_is_closed_after_its_time() -> None:
+    async with running("http://127.0.0.1:1", KEEP_ALIVE_S="1") as service, connected(service) as (reader, writer):
+        writer.write(GET)
+        assert (await answer(reader))[0] == 200
+        began = time.monotonic()
+        assert await reader.read() == b""
+        assert 0.8 < time.monotonic() - began < 10
+
+
+async def test_what_is_refused_before_any_application_has_the_security_headers_too(service: Running) -> None:
+    async with connected(service) as (reader, writer):
+        writer.write(b"GET\r\n\r\n")
+        _, headers, _ = await answer(reader)
+    assert {name: headers[name] for name, _ in _texts(observe.HEADERS)} == dict(_texts(observe.HEADERS))
+
+
+def _texts(fields: tuple[tuple[bytes, bytes], ...]) -> list[tuple[str, str]]:
+    return [(name.decode(), value.decode()) for name, value in fields]
 
 
 async def test_who_does_not_read_its_answer_is_cut_off(narrow: Running) -> None:

@@ -1,5 +1,6 @@
 """Which tokens are believed. Every forgery a token library has fallen for is tried here."""
 
+import asyncio
 import base64
 import hmac
 import json
@@ -213,10 +214,27 @@ async def test_a_rotated_key_is_fetched_when_a_token_names_it(local: LocalIssuer
 
 
 async def test_strangers_cannot_make_us_ask_the_issuer_often(local: LocalIssuer, verifier: Verifier) -> None:
+    """They wait for one another, and no longer than until it may be asked again; then each is refused at once."""
+    verifier.issuer._min_interval_s = 0.5
+    await verifier.issuer.fetch()
     asked = len(local.asked)
-    for i in range(20):
-        await refusal(verifier, local.token(header={"kid": f"unknown-{i}"}))
-    assert len(local.asked) == asked  # the keys were fetched less than five seconds ago
+    forged = [local.token(header={"kid": f"unknown-{i}"}) for i in range(20)]
+    for _ in range(2):
+        refusals = await asyncio.gather(*(refusal(verifier, token) for token in forged))
+        assert {problem.status for problem in refusals} == {401}
+        assert len(local.asked) == asked + 2, "once: its discovery document and its keys"
+        verifier.issuer._min_interval_s = 3600
+
+
+async def test_a_key_that_is_used_as_soon_as_it_is_listed_is_fetched_though_the_keys_are_seconds_old(
+    local: LocalIssuer, verifier: Verifier
+) -> None:
+    """A gateway's calls are not refused because a stranger had the keys fetched a moment before they were rotated."""
+    verifier.issuer._min_interval_s = 0.5
+    await verifier.issuer.fetch()
+    new = OKPKey.generate_key("Ed25519", {"kid": "new"})
+    local.keys = public(ED25519, new)
+    assert (await verifier.caller(local.token(new))).subject == "handler-1"
 
 
 class Retiring:

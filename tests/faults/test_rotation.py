@@ -1,0 +1,108 @@
+"""Every secret of a running system is changed while contacts arrive: none is refused or lost, each is routed once.
+
+After each change the connections that stood by the old secret are cut, so that every service has to come with the new
+one; its file alone was written, and no service was started again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from secrets import token_urlsafe
+
+import asyncpg
+import pytest
+
+from deploy.local import parts
+from deploy.local.issuer import signing_key
+from deploy.local.kafka_access import set_passwords
+from deploy.local.layout import SERVICE_PORTS
+from deploy.local.secret_files import keep_secret
+from tests.faults.load import Load, arriving
+from tests.faults.test_kill import each_is_there_once
+from tests.integration.logs import until
+from tests.system import System, system
+
+pytestmark = pytest.mark.timeout(600)
+
+
+async def the_databases_passwords(running: System) -> None:
+    """File first, then the role, as the README has it. A login that comes between the two tries the old one again."""
+    superuser = await asyncpg.connect(parts.postgres_server(running.layout).admin_url)
+    try:
+        for service in SERVICE_PORTS:
+            new, file = token_urlsafe(24), running.layout.secrets / f"{service}.url"
+            old, _, place = file.read_text().rpartition("@")
+            keep_secret(running.layout.secrets, f"{service}.url", f"postgresql://{service}:{new}@{place}")
+            await superuser.execute(f"ALTER ROLE {service} PASSWORD '{new}'")
+            cut = await superuser.fetch(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND usename = $1", service
+            )
+            assert cut, f"{service} had no connection"
+            with pytest.raises(asyncpg.InvalidPasswordError):
+                await asyncpg.connect(f"{old}@{place}")
+    finally:
+        await superuser.close()
+
+
+async def kafkas_passwords(running: System) -> None:
+    """Kafka first, then the file; then the node goes and comes back, and knows nobody by an old connection."""
+    new = {service: token_urlsafe(24) for service in SERVICE_PORTS}
+    await asyncio.to_thread(set_passwords, running.broker(), new)
+    for service, password in new.items():
+        keep_secret(running.layout.secrets, f"kafka-{service}.password", password)
+    running.kill("kafka")
+    running.restart("kafka")
+    await asyncio.to_thread(running.wait, "kafka")
+
+
+async def the_issuers_key(running: System) -> None:
+    """The issuer lists a new key and not the old one, whose tokens the gateways go on using."""
+    before = signing_key(running.layout.secrets).thumbprint()
+    (running.layout.secrets / "issuer.jwk").unlink()
+    running.kill("issuer")
+    running.restart("issuer")
+    await asyncio.to_thread(running.wait, "issuer")
+    assert signing_key(running.layout.secrets).thumbprint() != before
+
+
+ROTATIONS: tuple[Callable[[System], Awaitable[None]], ...] = (
+    the_databases_passwords,
+    kafkas_passwords,
+    the_issuers_key,
+)
+"""All there is to rotate. A new secret of the system is one more row."""
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    with system(tmp_path_factory.mktemp("rotation"), "bedfordshire-cambridgeshire-hertfordshire") as made:
+        yield made
+
+
+@pytest.fixture
+def rounds(pytestconfig: pytest.Config) -> int:
+    """How often each is changed."""
+    return 8 if pytestconfig.getoption("--long") else 1
+
+
+async def test_while_every_secret_is_rotated_no_contact_is_refused_and_each_is_routed_once(
+    running: System, rounds: int, figures: Callable[[str], None]
+) -> None:
+    total = Load()
+    async with arriving(running) as load:
+        for _ in range(rounds):
+            for rotate in ROTATIONS:
+                await until(load.more(25), patience_s=60)
+                await rotate(running)
+                # Gateways that come with a token made after it: a key that the services do not know yet, for one.
+                async with arriving(running, gateways=2) as newcomers:
+                    await until(newcomers.more(25), patience_s=60)
+                await until(load.more(25), patience_s=60)
+                total.acknowledged |= newcomers.acknowledged
+                total.refused += newcomers.refused
+    total.acknowledged |= load.acknowledged
+    total.refused += load.refused
+    await each_is_there_once(running, total)
+    figures(f"{len(total.acknowledged)} contacts arrived while {len(ROTATIONS) * rounds} secrets were rotated")
+    assert total.refused == 0, f"{total.refused} of {len(total.acknowledged)} were told to come again"
