@@ -128,10 +128,11 @@ def test_a_stream_is_opened_with_its_key_and_left_as_it_is_without() -> None:
         "alone",
         "short AAAA",
         f"no-base64 {'!' * 43}=",
-        f"a b {new_master().line().split()[1]}",
+        f"a b {'A' * 43}=",
         FIRST.line() + FIRST.line(),
         f"{'n' * 65} {FIRST.line().split()[1]}",
     ],
+    ids=["empty", "blank", "no key", "too short", "no base64", "with a space", "twice", "too long a name"],
 )
 def test_masters_that_are_none_are_refused_without_repeating_them(text: str) -> None:
     with pytest.raises(UnusableMasters) as refused:
