@@ -23,7 +23,7 @@ class SubjectErased(Fact, frozen=True, kw_only=True):
 
 
 class ErasureConfirmed(Fact, frozen=True, kw_only=True):
-    """A service has no key of the subject any more, refuses every one that comes, and has blanked its tables."""
+    """A service has no key of the subject any more, and refuses every one that comes."""
 
     TYPE: ClassVar[str] = "uk.hueandcry.erasure.confirmed.v1"
     TOPIC: ClassVar[str] = TOPIC

@@ -9,7 +9,14 @@ from uuid_utils.compat import uuid7
 
 from libs.events.envelope import Event, to_headers
 from libs.events.types import contacts
-from libs.events.types.contacts import ContactLegAdded, ContactLegEnded, ContactMessageAdded
+from libs.events.types.contacts import (
+    ContactLegAdded,
+    ContactLegEnded,
+    ContactMessageAdded,
+    ContactRectified,
+    Location,
+    RectifiedPersonal,
+)
 from libs.events.types.directory import EntityWithdrawn, QueueDefined
 from libs.events.types.routing import (
     ContactAbandoned,
@@ -52,6 +59,27 @@ async def test_near_a_border_the_presented_force_has_it_until_somebody_says(rout
     assert (first.owning_force, first.cause, first.provisional) == (CAMBS, "border-presented", True)
     assert (second.owning_force, second.cause, second.provisional) == (BEDS, "border-largest-share", True)
     assert {candidate.force for candidate in first.candidates} == {BEDS, CAMBS}
+
+
+async def test_a_contact_moves_to_whose_place_it_is_once_the_place_is_put_right(routers: World) -> None:
+    contact = await routers.receive(inside(CAMBS))
+    [wrong] = await routers.until_facts(contact, 1)
+    assert isinstance(wrong, ContactRouted)
+    assert wrong.location_id is not None
+    corrected = ContactRectified(
+        rectification=str(uuid7()),
+        by="dpo-1",
+        authority="DPO/1",
+        reason="found-wrong",
+        member="location",
+        location=Location(id=wrong.location_id, of="caller", source="aml"),
+        personal=RectifiedPersonal(shape=inside(HERTS)),
+    )
+    await routers.say(contact, corrected)
+    _, right = await routers.until_facts(contact, 2)
+    assert isinstance(right, ContactRouted)
+    assert (right.owning_force, right.queue, right.location_id) == (HERTS, f"{HERTS}-999", wrong.location_id)
+    assert right.waiting_since == wrong.waiting_since
 
 
 async def test_what_cannot_be_placed_waits_in_the_default_queue_for_the_alliances_own(routers: World) -> None:
