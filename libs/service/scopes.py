@@ -90,7 +90,10 @@ class Scope(Enum):
     PLACE = "whatever the token's forces; the place asked for is neither kept nor logged.", None
     PARKED = "this service's parked events, of every force; no personal data is shown.", None
 
-    BROUGHT = "contacts that it brought itself.", frozenset({Tie.BROUGHT})
+    BROUGHT = (
+        "contacts that it brought itself, or that are in its own hands.",
+        frozenset({Tie.BROUGHT, Tie.HELD}),
+    )
     CONTACT = (
         "contacts that a force of theirs owns or was presented with; with the claim `alliance` also those that are "
         + _ALLIANCES,
