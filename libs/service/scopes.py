@@ -96,7 +96,10 @@ class Scope(Enum):
     PLACE = "whatever the token's forces; the place asked for is neither kept nor logged.", None
     PARKED = "this service's parked events, of every force; no personal data is shown.", None
 
-    BROUGHT = "contacts that it brought itself.", frozenset({Tie.BROUGHT})
+    BROUGHT = (
+        "contacts that it brought itself, or that are in its own hands.",
+        frozenset({Tie.BROUGHT, Tie.HELD}),
+    )
     CARRIED = "contacts that it brought itself, or brought a leg of.", frozenset({Tie.BROUGHT, Tie.LEG})
     FURTHER_LEG = (
         "calls that it brought, whole or a leg of, and without being shown them those that a force of the token owns "

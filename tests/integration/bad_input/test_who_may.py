@@ -166,7 +166,7 @@ async def world(services: Services) -> AsyncIterator[World]:
         assert answer.status_code == 200, answer.text
         return str(answer.json()["contact"])
 
-    calls = await asyncio.gather(*(take("telephone", CALL) for _ in range(9)))
+    calls = await asyncio.gather(*(take("telephone", CALL) for _ in range(10)))
     assert {call["routing"]["owningForce"] for call in calls} == {OWNER}
     chats = await asyncio.gather(*(take("online", CHAT) for _ in range(6)))
     assert {chat["routing"]["owningForce"] for chat in chats} == {None}

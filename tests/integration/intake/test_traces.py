@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from uuid import uuid4
 
 import asyncpg
 import httpx
 import pytest
 
+from deploy.local.databases import Logins
+from deploy.local.layout import ROOT
+from deploy.local.process import Child, free_port, spawn, wait_until
 from libs.events.envelope import Event
 from libs.events.log.appender import Appender
 from libs.events.log.database import Database
@@ -23,7 +30,7 @@ from libs.events.log.store import read_after
 from libs.events.types.access import Access, DataAccessed
 from libs.service.trace import BREAK_GLASS, IN_HAND, PURPOSE, Trace, Tracer
 from tests.conftest import MASTERS, NewDatabase
-from tests.integration.intake import Router, Tokens, bearer, opened
+from tests.integration.intake import CALL, Router, Tokens, bearer, opened
 from tests.integration.logs import running, until
 
 BEDS, CAMBS, HERTS = "bedfordshire", "cambridgeshire", "hertfordshire"
@@ -199,6 +206,93 @@ async def test_every_one_of_many_reads_at_once_is_there_and_they_share_few_event
     assert Counter(access.ids for _, access in left) == Counter((contact,) for contact in wanted)
     assert len({access.id for _, access in left}) == len(wanted)
     assert len({event.id for event, _ in left}) < len(wanted) / 2
+
+
+# Killed --------------------------------------------------------------------------------------------------------------
+
+
+class Killable:
+    """Intake as a process of its own, without Kafka, which it does not need for this."""
+
+    def __init__(self, logins: Logins, tokens: Tokens, folder: Path) -> None:
+        self._log, port = folder / "intake.log", free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        self._environment = {
+            "DATABASE_URL": logins.url,
+            "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9",
+            "OIDC_ISSUER": tokens.issuer_url,
+            "PORT": str(port),
+        }
+
+    async def start(self) -> Child:
+        command = [sys.executable, "-m", "services.intake"]
+        child = spawn("intake", command, log=self._log, cwd=ROOT, env={**os.environ, **self._environment})
+        await asyncio.to_thread(wait_until, self._is_ready, child, 60)
+        return child
+
+    def _is_ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200
+        except httpx.TransportError:
+            return False
+
+
+async def test_a_service_that_is_killed_between_trace_and_answer_has_answered_nothing_that_is_not_traced(
+    database: NewDatabase, tokens: Tokens, tmp_path: Path
+) -> None:
+    logins = await database("intake")
+    service = Killable(logins, tokens, tmp_path)
+    store = await Database.connect(logins.url, source="/intake", part=CONSUMER)
+    child = await service.start()
+    try:
+        async with httpx.AsyncClient(base_url=service.url, timeout=20) as client:
+            taken = await client.post("/v1/contacts/telephone", json=CALL, headers=bearer(tokens.of("gateway")))
+            path = f"/v1/contacts/{taken.json()['id']}"
+            answered: Counter[str] = Counter()
+
+            async def read(reader: str) -> None:
+                headers = tokens.handler(BEDS, subject=reader)
+                with contextlib.suppress(httpx.TransportError):
+                    while True:
+                        answer = await client.get(path, headers=headers)
+                        answered[reader] += answer.status_code == 200
+
+            for life in range(3):
+                readers = [asyncio.create_task(read(f"reader-{life}-{n}")) for n in range(16)]
+                before = answered.total()
+                await until(lambda before=before: answered.total() > before + 100)  # type: ignore[misc]
+                child.kill()
+                await asyncio.gather(*readers)
+                child = await service.start()
+            left = Counter({reader: len(await traces(store, reader)) for reader in answered})
+            for reader, count in answered.items():
+                # One more: it was written down, and its reader was killed on before he saw anything.
+                assert count <= left[reader] <= count + 1, reader
+
+            # In the very gap: asked, and nobody can write it down.
+            headers = tokens.handler(BEDS, subject="in-the-gap")
+            async with order_held(logins.url):
+                asked = asyncio.create_task(client.get(path, headers=headers))
+                await until(lambda: _somebody_waits(store))
+                assert not asked.done()
+                child.kill()
+                with pytest.raises(httpx.TransportError):
+                    await asked
+            assert len(await traces(store, "in-the-gap")) <= 1
+    finally:
+        child.kill()
+        await store.close()
+
+
+async def _somebody_waits(store: Database) -> bool:
+    """For this database's order."""
+    waits = """
+    SELECT EXISTS (
+        SELECT FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database
+        WHERE d.datname = current_database() AND l.locktype = 'advisory' AND l.objid = 1285 AND NOT l.granted
+    )
+    """
+    return bool(await store.fetchval(waits))
 
 
 # The tracer by itself ------------------------------------------------------------------------------------------------

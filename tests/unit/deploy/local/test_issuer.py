@@ -37,6 +37,7 @@ def test_a_token_says_who_may_what_for_how_long_and_verifies_with_the_published_
         forces=["hertfordshire", "bedfordshire"],
         subject="ann",
         site="north",
+        home="hertfordshire",
         lifetime_s=60,
     )
     published = published_by(tmp_path)
@@ -47,6 +48,7 @@ def test_a_token_says_who_may_what_for_how_long_and_verifies_with_the_published_
     assert claims["roles"] == ["handler"]
     assert claims["forces"] == ["bedfordshire", "hertfordshire"]
     assert claims["site"] == "north"
+    assert claims["homeForce"] == "hertfordshire"
     assert claims["exp"] - claims["iat"] == 60
     assert abs(claims["nbf"] - time.time()) < 5
     assert "alliance" not in claims

@@ -53,6 +53,21 @@ async def test_a_token_tells_who_calls(local: LocalIssuer, verifier: Verifier) -
 
 
 @pytest.mark.parametrize(
+    ("claims", "home"),
+    [
+        ({"homeForce": "bedfordshire", "forces": ["bedfordshire", "essex"]}, "bedfordshire"),
+        ({"forces": ["bedfordshire"]}, "bedfordshire"),  # the only one
+        ({"homeForce": "x'; --", "forces": ["bedfordshire", "essex"]}, None),
+        ({"forces": ["bedfordshire", "essex"]}, None),
+    ],
+)
+async def test_a_token_tells_which_force_is_the_caller_s_own(
+    local: LocalIssuer, verifier: Verifier, claims: dict[str, Any], home: str | None
+) -> None:
+    assert (await verifier.caller(local.token(**claims))).home == home
+
+
+@pytest.mark.parametrize(
     ("key", "alg"),
     [(ED25519, "EdDSA"), (ED25519, "Ed25519"), (P256, "ES256"), (RSA, "RS256"), (RSA, "PS256")],
 )
