@@ -53,7 +53,7 @@ async def kafkas_passwords(running: System) -> None:
         keep_secret(running.layout.secrets, f"kafka-{service}.password", password)
     running.kill("kafka")
     running.restart("kafka")
-    await asyncio.to_thread(running.wait, "kafka")
+    await asyncio.to_thread(running.wait, "kafka", patience_s=240.0)
 
 
 async def the_issuers_key(running: System) -> None:
