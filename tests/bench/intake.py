@@ -16,9 +16,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
-import asyncpg
-
 from deploy.local.process import free_port
+from libs.events.log.roles import RELAY, Login
 from tests.bench import facts
 from tests.bench.load import Outcome
 from tests.bench.measure import Result, Run
@@ -169,7 +168,7 @@ def _settle(url: str) -> None:
     """Wait until the relay has carried everything to Kafka, so that it is nobody else's burden."""
 
     async def wait() -> None:
-        connection = await asyncpg.connect(url)
+        connection = await Login(url).connect(RELAY, server_settings={})
         try:
             until = time.monotonic() + SETTLE_LIMIT_S
             while await connection.fetchval(_BEHIND):
