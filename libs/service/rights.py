@@ -63,6 +63,7 @@ TABLES: Mapping[str, Rights] = {
 
 FUNCTIONS: Mapping[str, tuple[Part, ...]] = {
     "append": (WRITER, CONSUMER),
+    "is_appended": (WRITER, CONSUMER),
     "keep_access": (WRITER, CONSUMER),
     "stream_key": (WRITER, READER, CONSUMER),
     "key_refused": (WRITER, READER, CONSUMER),

@@ -16,7 +16,7 @@ from libs.events.log import store
 from libs.events.log.appender import Appender
 from libs.events.log.database import Database
 from libs.events.log.errors import ClaimTaken, Conflict, EventTooLarge, Unavailable
-from libs.events.log.roles import CONSUMER
+from libs.events.log.roles import CONSUMER, WRITER, Part
 from libs.events.log.store import Append, Claim
 from libs.events.types.contacts import ContactMessageAdded
 from tests.conftest import NewDatabase
@@ -167,6 +167,28 @@ async def test_positions_become_visible_in_order_whoever_writes(db: Database) ->
         await until(lambda: len(seen) >= len(wrote) or follower.done())
     assert len(wrote) > 100
     assert sorted(seen) == sorted(wrote)
+
+
+@pytest.mark.parametrize("part", [WRITER, CONSUMER])
+async def test_whoever_appends_can_tell_after_a_lost_commit_whether_it_was_his(
+    database: NewDatabase, part: Part
+) -> None:
+    db = await Database.connect((await database("intake")).url, source=SOURCE, part=part)
+    try:
+        mine = an_append()
+        another = an_append(mine.subject)
+        await store.append(db, [mine])
+        assert await store.is_appended(db, mine)
+        assert not await store.is_appended(db, another)
+        # So an append that is sent again because its commit's answer was lost is not refused, and not done twice.
+        async with running((appender := Appender(db)).run()):
+            again: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            await appender._settle(mine, again)
+            await again
+            with pytest.raises(Conflict):
+                await appender.append(another)
+    finally:
+        await db.close()
 
 
 async def test_a_connection_lost_during_a_commit_is_settled_by_looking(db: Database) -> None:

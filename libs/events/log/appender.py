@@ -26,7 +26,7 @@ from asyncpg.pool import PoolConnectionProxy
 from libs.events.log import metrics
 from libs.events.log.database import CONNECT_TIMEOUT_S, TRANSIENT, Database
 from libs.events.log.errors import Unavailable
-from libs.events.log.store import APPENDED, Append, check, outcomes, refusal
+from libs.events.log.store import APPENDED, Append, check, is_appended, outcomes, refusal
 
 log = structlog.get_logger(__name__)
 
@@ -190,7 +190,7 @@ class Appender:
         while not future.done():
             try:
                 [outcome] = await outcomes(self._database, [append])
-                if outcome != APPENDED and await self._is_stored(append):
+                if outcome != APPENDED and await is_appended(self._database, append):
                     outcome = APPENDED
                 metrics.APPENDED.inc(0 if outcome else len(append.events))
                 self._on_commit()
@@ -201,13 +201,6 @@ class Appender:
             except Exception as error:
                 if not future.done():
                     future.set_exception(error)
-
-    async def _is_stored(self, append: Append) -> bool:
-        first = append.events[0]
-        stored = await self._database.fetchval(
-            "SELECT id FROM event WHERE subject = $1 AND version = $2", first.subject, first.version
-        )
-        return bool(stored == first.id)
 
 
 async def _release(pool: asyncpg.Pool[asyncpg.Record], connection: PoolConnectionProxy[asyncpg.Record]) -> None:

@@ -190,6 +190,19 @@ $$;
 -- Who may read events is said by policies (scope.sql); the owner, as whom append() runs, may add them.
 ALTER TABLE event ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY appended ON event FOR INSERT TO CURRENT_USER WITH CHECK (true);
+CREATE POLICY looked_for ON event FOR SELECT TO CURRENT_USER
+    USING (id = nullif(current_setting('hueandcry.looked_for', true), '')::uuid);
+
+-- Whether this event took this version of its stream. Who appends may ask it, though he has no scope: after a commit of
+-- which he does not know what became, he must not do it twice. He is told nothing that he did not say himself.
+CREATE FUNCTION is_appended(of_subject text, of_version bigint, of_id uuid) RETURNS boolean LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
+AS $$
+BEGIN
+    PERFORM set_config('hueandcry.looked_for', of_id::text, true);
+    RETURN EXISTS (SELECT FROM event WHERE subject = of_subject AND version = of_version AND id = of_id);
+END
+$$;
 
 -- Who may read a stream's events may have its key.
 ALTER TABLE stream ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;

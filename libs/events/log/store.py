@@ -81,6 +81,7 @@ FROM unnest($1::text[]) AS k (subject) LEFT JOIN event AS e ON e.subject = k.sub
 ORDER BY k.subject, e.version
 """
 _READ_AFTER = f"SELECT {_COLUMNS} FROM event WHERE position > $1 ORDER BY position LIMIT $2"
+_IS_APPENDED = "SELECT is_appended($1, $2, $3)"
 _HOLDER = "SELECT subject, fingerprint FROM claim WHERE key = $1"
 
 
@@ -162,6 +163,12 @@ def refusal(append: Append, outcome: int) -> Conflict | ClaimTaken:
     if outcome == TAKEN:
         return ClaimTaken(tuple(claim.key for claim in append.claims))
     return Conflict(append.subject, append.expected)
+
+
+async def is_appended(reader: Reader, append: Append) -> bool:
+    """Whether it was this very append that took its version: after a commit of which nobody knows what became."""
+    first = append.events[0]
+    return bool(await reader.fetchval(_IS_APPENDED, first.subject, first.version, first.id))
 
 
 async def append(connection: Reader, appends: Sequence[Append]) -> None:
