@@ -20,6 +20,7 @@ from libs.events.log.database import Database
 from libs.events.types import Fact
 from libs.events.types.erasures import ErasureConfirmed, Service, stream_of
 from libs.events.types.recording import ContactJoined, CrimeCancelled, IncidentCrimed, IncidentOpened
+from libs.service.trace import PURPOSE
 from tests.integration.intake import CALL, Router, Tokens, bearer, opened
 from tests.integration.logs import until
 
@@ -72,7 +73,8 @@ async def others(topics: Broker) -> AsyncIterator[Others]:
 
 @pytest.fixture(scope="module")
 def officer(tokens: Tokens) -> dict[str, str]:
-    return bearer(tokens.of("data-protection", "registrar", "auditor", subject="dpo-1", forces=("cambridgeshire",)))
+    token = tokens.of("data-protection", "registrar", "auditor", subject="dpo-1", forces=("cambridgeshire",))
+    return bearer(token) | {PURPOSE: "subject-access"}
 
 
 @pytest_asyncio.fixture

@@ -12,6 +12,7 @@ import pytest
 from libs.events.envelope import Event
 from libs.events.log.database import Database
 from libs.events.types.contacts import ContactLegAdded, ContactLegEnded
+from libs.service.trace import PURPOSE
 from tests.integration.intake import CALL, Router, Tokens, bearer, opened
 from tests.integration.logs import until
 
@@ -105,6 +106,7 @@ async def test_a_gateway_that_adds_a_leg_may_add_to_the_contact_and_is_not_shown
     both = bearer(tokens.of("gateway", "handler", subject="gw-buddy", forces=("hertfordshire",)))
     assert (await intake.get(url, headers=both)).status_code == 404, "a leg shows it to no other role either"
     theirs = bearer(tokens.of("gateway", "handler", subject="gw-buddy", forces=("bedfordshire",)))
+    theirs |= {PURPOSE: "quality"}
     assert (await intake.get(url, headers=theirs)).status_code == 200
 
 

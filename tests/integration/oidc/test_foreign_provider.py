@@ -24,6 +24,7 @@ from libs.service.caller import Caller
 from libs.service.issuer import Issuer
 from libs.service.problem import Unauthenticated
 from libs.service.tokens import SKEW_S, Verifier
+from libs.service.trace import PURPOSE
 from tests.conftest import NewDatabase
 from tests.integration.intake import CALL, Tokens, a_copy
 from tests.integration.oidc.provider import FOLDER, NOT_TAKEN, TAKEN, TTL_S, Provider, key
@@ -122,7 +123,10 @@ async def test_each_service_account_may_what_its_token_says_and_nothing_else(
         for headers in (buddy, herts)
     ]
     assert [answer.status_code for answer in legs] == [201, 404]
-    seen = [(await believing.get(contact, headers=headers)).status_code for headers in (beds, buddy, herts, desk)]
+    seen = [
+        (await believing.get(contact, headers=headers)).status_code
+        for headers in (beds, buddy, herts, desk | {PURPOSE: "quality"})
+    ]
     assert seen == [200, 404, 404, 200]
     # A partner has its force's feed and no operation here; an operator no contact.
     for path, item in (await believing.get("/openapi.json")).json()["paths"].items():

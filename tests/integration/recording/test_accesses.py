@@ -31,10 +31,12 @@ def looked(
     return Event.of(fact, source="/intake", subject=f"reads/{uuid7()}", version=1, force=force)
 
 
-async def listed(system: System, caller: dict[str, str], **query: Any) -> list[dict[str, Any]]:
+async def listed(
+    system: System, caller: dict[str, str], *, of_itself: bool = False, **query: Any
+) -> list[dict[str, Any]]:
+    """Without reads of this very list, which come into it one after the other, unless they are asked for."""
     found = await system.get("/v1/access", caller, **query)
-    entries: list[dict[str, Any]] = found["accesses"]
-    return entries
+    return [entry for entry in found["accesses"] if of_itself or entry["operation"] != "list_accesses"]
 
 
 async def known(system: System, caller: dict[str, str], count: int, **query: Any) -> list[dict[str, Any]]:
@@ -100,7 +102,7 @@ async def test_to_read_the_audit_leaves_a_trace_too(system: System) -> None:
     await system.audited(contact, 3)
     assert (await system.client.get("/v1/audit", params={"contact": contact.id}, headers=auditor)).status_code == 200
     await listed(system, auditor, contact=contact.id)
-    entries = await known(system, system.caller("auditor", CAMBS), 2, reader=name)
+    entries = await known(system, system.caller("auditor", CAMBS), 2, of_itself=True, reader=name)
     assert [(entry["act"], entry["operation"], entry["ids"]) for entry in entries] == [
         ("audit", "list_accesses", [contact.id]),
         ("audit", "show_audit", [contact.id]),
