@@ -100,11 +100,14 @@ class Scope(Enum):
         "contacts that it brought itself, or that are in its own hands.",
         frozenset({Tie.BROUGHT, Tie.HELD}),
     )
-    CARRIED = "contacts that it brought itself, or brought a leg of.", frozenset({Tie.BROUGHT, Tie.LEG})
+    CARRIED = (
+        "contacts that it brought itself, or brought a leg of, or that are in its own hands.",
+        frozenset({Tie.BROUGHT, Tie.LEG, Tie.HELD}),
+    )
     FURTHER_LEG = (
-        "calls that it brought, whole or a leg of, and without being shown them those that a force of the token owns "
-        "or was presented with; with the claim `alliance` also those that are " + _ALLIANCES,
-        frozenset({Tie.BROUGHT, Tie.LEG, Tie.OWNED, Tie.PRESENTED, Tie.ALLIANCE}),
+        "calls that it brought, whole or a leg of, or has in its own hands, and without being shown them those that a "
+        "force of the token owns or was presented with; with the claim `alliance` also those that are " + _ALLIANCES,
+        frozenset({Tie.BROUGHT, Tie.LEG, Tie.HELD, Tie.OWNED, Tie.PRESENTED, Tie.ALLIANCE}),
     )
     CONTACT = (
         "contacts that a force of theirs owns or was presented with; with the claim `alliance` also those that are "

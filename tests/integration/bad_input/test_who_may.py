@@ -55,6 +55,7 @@ ON_CONTACTS = {
 }
 LATER = {"claim_next", "add_leg"}
 """They change whose a contact is: they come when all else has been tried."""
+TRIES = 5
 ON_QUEUES = {"show_queue", "claim_next"}
 ON_INCIDENTS = {"show_incident", "record_crime", "cancel_crime"}
 ON_ACCESSES = {"review_break_glass"}
@@ -139,9 +140,14 @@ class World:
         query: dict[str, Any] = QUERIES.get(operation.id, {})
         if operation.id == "show_audit":
             query = {"contact": thing.contact}
-        return await self.clients[operation.service].request(
-            operation.method.upper(), path, json=body, params=query, headers=headers
-        )
+        for _ in range(TRIES):  # while a service says that it is busy, as it asks for
+            answer = await self.clients[operation.service].request(
+                operation.method.upper(), path, json=body, params=query, headers=headers
+            )
+            if answer.status_code != 503:
+                break
+            await asyncio.sleep(1)
+        return answer
 
 
 def on(operation: str) -> bool:
