@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import os
 import random
 from bisect import bisect
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ from libs.places.grid import to_wgs84
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SHARED = Path(__file__).parents[2] / "shared" / "data"
+SHARED = Path(os.environ.get("SHARED_DATA") or Path(__file__).parents[2] / "shared" / "data")
+"""Beside the checkout, unless SHARED_DATA says where."""
 BAND_ENDS_M = (50, 200, 500, 1000, 5000)
 BANDS = ("under 50 m", "50–200 m", "200–500 m", "500–1000 m", "1–5 km", "over 5 km")
 

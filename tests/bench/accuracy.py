@@ -10,7 +10,6 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from libs.events.types.shapes import Circle, Point
@@ -18,8 +17,9 @@ from libs.places import Atlas
 from libs.places.grid import to_grid
 from libs.places.postcodes import lookup
 from services.directory.areas import load_areas
+from tests.places import SHARED
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+DATA = SHARED
 BANDS = ((0, 20), (20, 50), (50, 200), (200, 500), (500, 1_000), (1_000, 5_000), (5_000, 1_000_000))
 GOAL_ALL = 0.998
 GOAL_200_500 = 0.99

@@ -36,6 +36,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "release_contact": {"reason": "unfinished"},
     "confirm_owner": {"owningForce": "bedfordshire"},
     "dispose_contact": {"disposition": "incident-opened", "incident": {"summary": WORDS, "location": PLACE}},
+    "locate_shape": {"shape": PLACE},
 }
 """A body that each operation would take, by operation id. A new operation with a body needs one here."""
 
