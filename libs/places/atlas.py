@@ -28,7 +28,9 @@ CONFIDENT = 0.9
 CERTAINTY_PERCENT = 95.0
 """Of a shape whose source does not say: what RFC 5491 (section 5.1) asks of it."""
 WIDER = 3.0
-"""Whoever is not within the shape is within one this many times its size."""
+"""Whoever is not within the shape is within a circle that reaches so many times as far."""
+MUCH_LARGER = 100.0
+"""A location that reaches so many times further than the border may be wrong is not grown by that."""
 _CORNERS = 32
 _TURN = np.linspace(0.0, 2.0 * math.pi, _CORNERS, endpoint=False)
 _UNIT_DISC = np.column_stack([np.cos(_TURN), np.sin(_TURN)])
@@ -62,8 +64,9 @@ class Located(NamedTuple):
     """In no force's area."""
     confidence: float
     """That the place is the first candidate's, 0–1: c · L + (1 − c) · W. c is how certain the source is of its shape,
-    L the first candidate's likelihood, W the same for the shape `WIDER` times as large, where whoever is not within it
-    is taken to be. A point has no size to be wrong about, so c does not count for it. 0 without a candidate."""
+    L the first candidate's likelihood, W the same for the circle around the centre that reaches `WIDER` times as far as
+    the shape, where whoever is not within the shape is taken to be. A point has no size to be wrong about, so c does
+    not count for it. 0 without a candidate."""
 
 
 _OUTSIDE = Located((), None, False, True, 0.0)
@@ -159,15 +162,14 @@ class Atlas:
         border_m = self._borders.distance(drawn.easting, drawn.northing)
         shares = self._parts(drawn.area)
         reach = _reach(drawn)
-        if border_m is None or border_m >= reach + self.accuracy_m:
+        if border_m is None or border_m >= reach + self.accuracy_m or self.accuracy_m < reach / MUCH_LARGER:
             likelihoods = shares
         else:
             likelihoods = self._parts(shapely.buffer(drawn.area, self.accuracy_m, quad_segs=4))
         certain = CERTAINTY_PERCENT if certainty_percent is None else min(max(certainty_percent, 0.0), 100.0)
         wider = None
         if certain < 100.0 and border_m is not None and border_m < WIDER * reach + self.accuracy_m:
-            wide = shapely.transform(drawn.area, lambda at: (at - _centre(drawn)) * WIDER + _centre(drawn))
-            wider = self._parts(shapely.buffer(wide, self.accuracy_m, quad_segs=4))
+            wider = self._parts(shapely.polygons(_UNIT_DISC * (WIDER * reach + self.accuracy_m) + _centre(drawn)))
         return self._answer(shares, likelihoods, border_m, wider, certain / 100.0)
 
     def _parts(self, area: shapely.Geometry) -> dict[int, float]:

@@ -49,7 +49,7 @@ class LocatedAnswer(Answer):
     """From the location's centre to the nearest border between two forces."""
     confidence: float = Field(ge=0, le=1)
     """That the place is the owning force's: c · L + (1 − c) · W. c is how certain the source is of the shape (0.95
-    where it does not say), L the owning force's likelihood, W the same for the shape three times larger. 0 outside."""
+    where it does not say), L the owning force's likelihood, W the same for a circle that reaches three times as far."""
     ask: bool
     """It is too close to say: ask the caller. The centre is nearer to a border than `accuracyMetres`, or another
     candidate has a likelihood of 0.05 or more, or the confidence is below 0.9."""
