@@ -43,7 +43,7 @@ def test_a_reference_is_the_square_that_its_digits_leave_open(text: str, square:
             "TL 35 4O",
             "ＴＬ 35 40",
         ),
-        *("AA 12 34", "ZZ", "TL-35-40", "TL 35.5 40.5", "TL" + " " * 40 + "3540", "TL ٣٥ ٤٠"),
+        *("AA 12 34", "ZZ", "TL-35-40", "TL 35.5 40.5", "TL" + " " * 40 + "3540", "TL ٣٥ ٤٠", "ＴＬ 35 40"),
     ],
 )
 def test_what_is_no_reference_of_great_britain_is_refused_with_what_would_be_one(text: str) -> None:
