@@ -148,7 +148,7 @@ def draw(places: Sequence[Place], columns: dict[str, list[bool]], path: Path) ->
         shares = [share(between(places, right, low, high)) * 100 for low, high in BANDS]
         bars = axis.bar([x + 0.4 * at for x in range(len(BANDS))], shares, width=0.38, color=colour, label=name)
         axis.bar_label(bars, [f"{one:.4g}" for one in shares], fontsize=8)
-    axis.set_xticks([x + 0.2 for x in range(len(BANDS))], [band(*limits) for limits in BANDS])
+    axis.set_xticks([x + 0.2 for x in range(len(BANDS))], [band(*limits) for limits in BANDS], fontsize=8)
     axis.set_ylim(0, 108)
     axis.set_xlabel("from the nearest border of the two alliances' six forces")
     axis.set_ylabel("% of the places with the right force")
