@@ -53,5 +53,6 @@ bench: ## measure against the peers; writes build/bench.json
 	@$(PYTHON) deploy/local/bootstrap.py --group bench
 	$(RUN) tests.bench
 
-accuracy: venv ## how often the shipped areas name the right force, by distance from a border
+accuracy: ## how often the right force is named, by distance from a border; draws build/accuracy.png
+	@$(PYTHON) deploy/local/bootstrap.py --group bench
 	$(RUN) tests.bench.accuracy

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import gzip
+import json
+import os
 import random
 from bisect import bisect
 from dataclasses import dataclass
@@ -14,12 +16,13 @@ import numpy as np
 import shapely
 
 from libs.places import postcodes
-from libs.places.grid import to_wgs84
+from libs.places.grid import to_grid_many, to_wgs84
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SHARED = Path(__file__).parents[2] / "shared" / "data"
+SHARED = Path(os.environ.get("SHARED_DATA") or Path(__file__).parents[2] / "shared" / "data")
+"""Beside the checkout, unless SHARED_DATA says where."""
 BAND_ENDS_M = (50, 200, 500, 1000, 5000)
 BANDS = ("under 50 m", "50–200 m", "200–500 m", "500–1000 m", "1–5 km", "over 5 km")
 
@@ -52,6 +55,19 @@ def real_places(forces: list[str], count: int) -> list[Place]:
         )
         for row in chosen
     ]
+
+
+def real_boundaries() -> dict[str, shapely.Geometry]:
+    """The 43 forces' areas, 20 m generalised, in metres. Raises FileNotFoundError where the shared data is absent."""
+    with (SHARED / "codes" / "forces43.csv").open(encoding="utf-8") as file:
+        slugs = {row["gss"]: row["data_police_uk_slug"] for row in csv.DictReader(file)}
+    document = json.loads((SHARED / "boundaries" / "pfa43_bgc.geojson").read_bytes())
+    areas = {}
+    for feature in document["features"]:
+        area = shapely.from_geojson(json.dumps(feature["geometry"]))
+        drawn = shapely.transform(area, lambda corners: to_grid_many(corners[:, 1], corners[:, 0]))
+        areas[slugs[feature["properties"]["pfa24cd"]]] = drawn
+    return areas
 
 
 def band(border_m: float) -> str:

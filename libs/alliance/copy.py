@@ -23,7 +23,13 @@ from libs.events.envelope import Event, Malformed, UnknownType
 from libs.events.log.broker import Broker
 from libs.events.log.own_reader import OwnReader
 from libs.events.types import Fact
-from libs.events.types.directory import AREAS_TOPIC, TOPIC, AreaChunkPublished, BoundariesActivated
+from libs.events.types.directory import (
+    AREAS_TOPIC,
+    TOPIC,
+    AreaChunkPublished,
+    BoundariesActivated,
+    NeighbourhoodsActivated,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -150,6 +156,8 @@ class AllianceCopy:
             if isinstance(fact, BoundariesActivated):
                 self._shelf.announce(fact)
                 self._announced_at = time.monotonic()
+            elif isinstance(fact, NeighbourhoodsActivated):
+                self._shelf.forgo({sha256 for area in fact.areas for sha256 in area.hashes})
         self._changed.set()
 
     def _put_on_shelf(self, chunk: AreaChunkPublished) -> None:

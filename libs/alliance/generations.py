@@ -8,7 +8,7 @@ names them, or after it; both orders end alike.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 from libs.events.types.directory import AreaChunkPublished, AreaRef, BoundariesActivated
 from libs.places import Atlas, decode_area
@@ -63,6 +63,14 @@ class Shelf:
         else:
             self._held[chunk.sha256] = chunk.content
             self._dropped.discard(chunk.sha256)
+
+    def forgo(self, hashes: Set[str]) -> None:
+        """These are named by what is not wanted here: they are kept only as far as a generation needs them."""
+        self._ever_named |= hashes
+        unneeded = (hashes - self._needed) & self._held.keys()
+        for sha256 in unneeded:
+            del self._held[sha256]
+        self._dropped |= unneeded
 
     def missing(self, boundaries: BoundariesActivated) -> set[str]:
         return named_by(boundaries) - self._held.keys()

@@ -20,6 +20,7 @@ from libs.events.types.directory import (
     EntityWithdrawn,
     ForceDefined,
     LineDefined,
+    NeighbourhoodsActivated,
     QueueDefined,
     SiteDefined,
 )
@@ -47,6 +48,8 @@ class Alliance:
     """The generation that the directory announced last."""
     atlas: Atlas | None = None
     """The generation in use: an earlier one, or none, until every area of the announced one is here."""
+    neighbourhoods: Mapping[str, NeighbourhoodsActivated] = field(default_factory=dict)
+    """The areas inside each force, by force, as they were announced last."""
     position: int = 0
     """How many directory events this picture has seen."""
 
@@ -161,6 +164,8 @@ def _changes(alliance: Alliance, fact: Fact | None) -> dict[str, Any]:
             return {"lines": {**alliance.lines, fact.id: fact}}
         case BoundariesActivated():
             return {"boundaries": fact}
+        case NeighbourhoodsActivated():
+            return {"neighbourhoods": {**alliance.neighbourhoods, fact.force: fact}}
         case EntityWithdrawn():
             return _without(alliance, fact.entity)
         case _:

@@ -18,15 +18,20 @@ GAP_M = 25.0
 _CHUNK = 8
 """Edges of one line in the index."""
 _CELL_M = 4_096.0
+_MIN_CELL_M = 256.0
+_MANY_CORNERS = 64
+"""A cell whose nearest lines have more corners than this is cut into sixteen."""
 
 
 class Borders:
-    """The borders between areas. Nearest lines are remembered by cells of 4 km, found when first asked for."""
+    """The borders between areas. The lines that can be nearest are remembered by cells of 4 km, of 1 km or 256 m where
+    those are many, and found when first asked for."""
 
     def __init__(self, areas: Sequence[shapely.Geometry]):
         self._lines = _chunked(_shared_edges(areas))
         self._index = shapely.STRtree(self._lines)
-        self._near: dict[tuple[int, int], shapely.Geometry] = {}
+        self._near: dict[tuple[float, int, int], shapely.Geometry | None] = {}
+        """By the cell's side and number; None: it is cut."""
         bounds = shapely.total_bounds(np.array(areas, dtype=object)) if len(areas) else (0.0, 0.0, 0.0, 0.0)
         self._bounds = tuple(float(bound) for bound in bounds)
 
@@ -36,26 +41,33 @@ class Borders:
 
     def distance(self, easting: float, northing: float) -> float | None:
         """Metres to the nearest border; None where there is no border at all."""
-        cell = (int(easting // _CELL_M), int(northing // _CELL_M))
-        near = self._near.get(cell)
-        if near is None:
-            if not len(self._lines):
-                return None
-            near = self._nearest_lines(cell)
+        if not len(self._lines):
+            return None
+        side, near = _CELL_M, None
+        while near is None:
+            cell = (side, int(easting // side), int(northing // side))
+            try:
+                near = self._near[cell]
+            except KeyError:
+                near = self._nearest_lines(*cell)
+            side /= 4.0
         return float(shapely.Point(easting, northing).distance(near))
 
-    def _nearest_lines(self, cell: tuple[int, int]) -> shapely.Geometry:
-        west, south = cell[0] * _CELL_M, cell[1] * _CELL_M
-        centre = shapely.Point(west + _CELL_M / 2.0, south + _CELL_M / 2.0)
+    def _nearest_lines(self, side: float, column: int, row: int) -> shapely.Geometry | None:
+        west, south = column * side, row * side
+        centre = shapely.Point(west + side / 2.0, south + side / 2.0)
         _, distances = self._index.query_nearest(centre, return_distance=True)
         # Nothing in the cell is further from a border than its centre is, and half a diagonal more.
-        reach = float(distances[0]) + _CELL_M * math.sqrt(0.5)
-        square = shapely.box(west, south, west + _CELL_M, south + _CELL_M)
+        reach = float(distances[0]) + side * math.sqrt(0.5)
+        square = shapely.box(west, south, west + side, south + side)
         hits = self._index.query(square, predicate="dwithin", distance=reach + 1.0)
         near = shapely.multilinestrings(self._lines[np.sort(hits)])
         left, low, right, high = self._bounds
-        if left - 1e5 <= west <= right + 1e5 and low - 1e5 <= south <= high + 1e5:  # so the memory is bounded
-            self._near[cell] = near
+        if not (left - 1e5 <= west <= right + 1e5 and low - 1e5 <= south <= high + 1e5):
+            return near  # and is not remembered, so that the memory is bounded
+        if side > _MIN_CELL_M and shapely.get_num_coordinates(near) > _MANY_CORNERS:
+            near = None
+        self._near[side, column, row] = near
         return near
 
 

@@ -3,6 +3,7 @@
 Invariant: the pieces of an area do not overlap and make up the area; a leaf that one area fills has no geometry.
 """
 
+import math
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -15,13 +16,17 @@ MIN_LEAF_M = 125.0
 """A leaf this small is not cut further, however many corners it has."""
 MAX_LEAF_M = 8_192.0
 """So that no piece is much larger than the shapes it is cut with."""
-MAX_ASKED_CORNERS = 128
+MAX_ASKED_CORNERS = 256
 """A polygon that is asked for and has more corners is drawn simpler first."""
 _SIMPLER = (0.001, 0.003, 0.01)
 """How much simpler it may be drawn, as a share of its extent."""
-_SAMPLES = 64
-"""A side, where no simpler drawing does."""
-_ENOUGH_SAMPLES = 200
+_SIMPLER_WIDTH = 0.02
+"""And at most as a share of its mean width: what is long and thin must not lose its shape."""
+_SAMPLES = 10_000
+"""Points within the polygon, about, where no simpler drawing does."""
+_MAX_SIDE = 400
+"""Of the grid that they are taken from."""
+_ENOUGH_SAMPLES = 500
 AREAL = (3, 6)
 """Geometry types with an area: polygon, multipolygon."""
 
@@ -92,14 +97,17 @@ class Quadtree:
     def _sampled_within(self, polygon: shapely.Geometry) -> dict[int, float]:
         """The same by sampling: points of a grid, or the corners where that is too wide for what is so thin."""
         west, south, east, north = shapely.bounds(polygon)
+        filled = float(shapely.area(polygon)) / ((east - west) * (north - south))
+        side = min(_MAX_SIDE, math.ceil(math.sqrt(_SAMPLES / filled)))
+        middles = (np.arange(side) + 0.5) / side
         eastings, northings = (
-            axis.ravel() for axis in np.meshgrid(np.linspace(west, east, _SAMPLES), np.linspace(south, north, _SAMPLES))
+            axis.ravel() for axis in np.meshgrid(west + middles * (east - west), south + middles * (north - south))
         )
         shapely.prepare(polygon)
         inside = shapely.contains_xy(polygon, eastings, northings)
         points = np.column_stack([eastings[inside], northings[inside]])
         if len(points) < _ENOUGH_SAMPLES:
-            points = shapely.get_coordinates(polygon)[: _SAMPLES * _SAMPLES]
+            points = shapely.get_coordinates(polygon)[:_SAMPLES]
         each = float(shapely.area(polygon)) / len(points)
         found: dict[int, float] = {}
         for easting, northing in points.tolist():
@@ -146,8 +154,9 @@ def _drawn_simpler(polygon: shapely.Geometry) -> shapely.Geometry | None:
     if shapely.get_num_coordinates(polygon) <= MAX_ASKED_CORNERS:
         return polygon
     west, south, east, north = shapely.bounds(polygon)
+    most = _SIMPLER_WIDTH * 2.0 * shapely.area(polygon) / shapely.length(polygon)
     for share in _SIMPLER:
-        simpler = shapely.simplify(polygon, share * max(east - west, north - south))
+        simpler = shapely.simplify(polygon, min(most, share * max(east - west, north - south)))
         if shapely.get_num_coordinates(simpler) <= MAX_ASKED_CORNERS:
             return simpler
     return None

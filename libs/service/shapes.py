@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from libs.events.types import shapes
 from libs.places import check_shape
+from libs.places.national_grid import read_reference
 from libs.places.outline import MAX_CORNERS, MAX_RADIUS_M
 from libs.places.postcodes import normalise
 from libs.service.bodies import Body, Name
@@ -136,6 +137,21 @@ class PostcodeBody(Body):
         return shapes.Postcode(postcode=self.postcode)
 
 
+def _reference(text: str) -> str:
+    read_reference(text)
+    return text
+
+
+class GridReferenceBody(Body):
+    kind: Literal["grid-reference"]
+    reference: Annotated[str, Field(max_length=32, examples=["TL 356 407"]), AfterValidator(_reference)]
+    """Of the British National Grid: two letters, and an even number of up to ten digits. The whole square is kept, as a
+    polygon."""
+
+    def shape(self) -> shapes.Shape:
+        return read_reference(self.reference).polygon
+
+
 class CivicBody(Body):
     kind: Literal["civic"]
     house: Name | None = None
@@ -164,6 +180,6 @@ class CivicBody(Body):
 
 
 ShapeBody: TypeAlias = Annotated[
-    PointBody | CircleBody | EllipseBody | ArcBandBody | PolygonBody | PostcodeBody | CivicBody,
+    PointBody | CircleBody | EllipseBody | ArcBandBody | PolygonBody | PostcodeBody | GridReferenceBody | CivicBody,
     Field(discriminator="kind"),
 ]

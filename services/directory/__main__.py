@@ -1,10 +1,12 @@
-"""`python -m services.directory` serves; `python -m services.directory load <file|name>` loads an alliance."""
+"""`python -m services.directory` serves; `load <file|name>` after it loads an alliance, `neighbourhoods <file>` the
+areas inside its forces."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import sys
+from pathlib import Path
 
 from libs.events.log.database import Database
 from libs.events.log.errors import Conflict, Unavailable
@@ -12,9 +14,11 @@ from libs.service.run import serve
 from services.directory.alliance_file import AllianceFile, Unusable, find, read
 from services.directory.app import make_app
 from services.directory.areas import load_areas
+from services.directory.boundaries import GenerationChanged
 from services.directory.forces import Contradiction
 from services.directory.known import known_forces
 from services.directory.load import load
+from services.directory.neighbourhoods import load_neighbourhoods, read_file
 from services.directory.settings import DirectorySettings, LoadSettings
 
 
@@ -25,12 +29,22 @@ def main() -> int:
         "load", help="bring an alliance file and the shipped areas into the database; again, it changes nothing"
     )
     loading.add_argument("alliance", help="a name from deploy/alliances, or the path of a TOML file")
+    inside = commands.add_parser(
+        "neighbourhoods", help="bring a GeoJSON file of areas inside the forces into the database, for answers alone"
+    )
+    inside.add_argument("file", type=Path)
+    inside.add_argument("--generation", required=True, help="their name for ever: wards-2020")
+    inside.add_argument("--source", required=True, help="whose they are, as their licence asks it to be said")
+    inside.add_argument("--id", required=True, help="the property that identifies one: WD20CD")
+    inside.add_argument("--name", required=True, help="the property that names it: WD20NM")
+    inside.add_argument("--force", action="append", default=[], help="only this force's (may be said again)")
     arguments = parser.parse_args()
-    if arguments.command == "load":
+    if arguments.command is not None:
         try:
-            file = read(find(arguments.alliance))
-            return asyncio.run(_load(file, LoadSettings.read()))
-        except (Unusable, Contradiction) as error:
+            if arguments.command == "load":
+                return asyncio.run(_load(read(find(arguments.alliance)), LoadSettings.read()))
+            return asyncio.run(_load_neighbourhoods(arguments, LoadSettings.read()))
+        except (Unusable, Contradiction, GenerationChanged) as error:
             print(error, file=sys.stderr)
             return 2
         except Unavailable as error:
@@ -52,6 +66,21 @@ async def _load(file: AllianceFile, settings: LoadSettings) -> int:
         await database.close()
     for sentence in loaded.sentences():
         print(sentence)
+    return 0
+
+
+async def _load_neighbourhoods(arguments: argparse.Namespace, settings: LoadSettings) -> int:
+    areas = read_file(arguments.file, arguments.id, arguments.name)
+    database = await Database.connect(settings.database_url, source=settings.source, max_size=2)
+    try:
+        loaded = await load_neighbourhoods(database, areas, arguments.generation, arguments.source, arguments.force)
+    finally:
+        await database.close()
+    for force, count in loaded.items():
+        print(f"{force}: {count} neighbourhoods of {arguments.generation}.")
+    left_out = len(areas) - sum(loaded.values())
+    if left_out:
+        print(f"{left_out} of the file's areas lie in none of the forces that were asked for.")
     return 0
 
 

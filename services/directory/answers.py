@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-
-from libs.alliance import Alliance
 from libs.events.types.contacts import Channel, Line
-from libs.places import Located
 from libs.service.bodies import Answer
 
 
@@ -82,53 +78,3 @@ class BoundariesAnswer(Answer):
     in_use: bool
     """False while this copy is still reading the areas."""
     areas: list[AreaAnswer]
-
-
-class CandidateAnswer(Answer):
-    force: str
-    name: str | None
-    member: bool
-    share: float = Field(ge=0, le=1)
-    """Of the location's area."""
-
-
-class LocatedAnswer(Answer):
-    owning_force: str | None
-    """The candidate with the largest share; null outside of every area."""
-    member: bool
-    """The owning force is a party to this alliance."""
-    candidates: list[CandidateAnswer]
-    """The largest share first. Shares sum to less than 1 where the location lies partly outside of every area."""
-    border_metres: float | None
-    """From the location's centre to the nearest border between two forces."""
-    too_close: bool
-    """Ask: the place is nearer to a border than the boundaries are accurate, or a good part of it lies beyond one."""
-    outside: bool
-    """In no force's area."""
-    generation: str
-    """The boundaries that answered."""
-    accuracy_metres: float
-    """How far from a drawn border the truth may lie."""
-
-
-def located(alliance: Alliance, generation: str, accuracy_m: float, found: Located) -> LocatedAnswer:
-    candidates = [
-        CandidateAnswer(
-            force=candidate.force,
-            name=known.name if (known := alliance.forces.get(candidate.force)) else None,
-            member=alliance.is_member(candidate.force),
-            share=candidate.share,
-        )
-        for candidate in found.candidates
-    ]
-    first = candidates[0] if candidates else None
-    return LocatedAnswer(
-        owning_force=first.force if first else None,
-        member=first.member if first else False,
-        candidates=candidates,
-        border_metres=found.border_m,
-        too_close=found.too_close,
-        outside=found.outside,
-        generation=generation,
-        accuracy_metres=accuracy_m,
-    )

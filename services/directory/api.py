@@ -1,4 +1,4 @@
-"""The directory's REST API: what the alliance is, and who owns a place. Read-only; nothing in it is personal."""
+"""The directory's REST API: what the alliance is. Read-only; nothing in it is personal."""
 
 from __future__ import annotations
 
@@ -6,26 +6,20 @@ from collections.abc import Iterable
 from typing import Annotated, TypeAlias, TypeVar
 
 from fastapi import APIRouter, Depends, Path, Query
-from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
 from libs.alliance import Alliance
-from libs.events.types.shapes import Circle, Point, Postcode
-from libs.places.outline import MAX_RADIUS_M
-from libs.places.postcodes import normalise
 from libs.service.access import allow
 from libs.service.bodies import Slug
-from libs.service.problem import Fault, Invalid, NotFound, Unavailable, responses
+from libs.service.problem import NotFound, Unavailable, responses
 from services.directory.answers import (
     AllianceAnswer,
     AreaAnswer,
     BoundariesAnswer,
     ForceAnswer,
     LineAnswer,
-    LocatedAnswer,
     QueueAnswer,
     SiteAnswer,
-    located,
 )
 from services.directory.stored import Picture
 
@@ -121,53 +115,3 @@ async def get_boundaries(now: Now) -> BoundariesAnswer:
         in_use=now.generation == boundaries.generation,
         areas=[AreaAnswer(force=area.force, hashes=list(area.hashes)) for area in boundaries.areas],
     )
-
-
-class Place(BaseModel):
-    """Either a point or circle, or a postcode."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    lat: float | None = Field(None, ge=-90, le=90, allow_inf_nan=False, description="WGS 84 degrees.")
-    lon: float | None = Field(None, ge=-180, le=180, allow_inf_nan=False, description="WGS 84 degrees.")
-    radius_m: float | None = Field(
-        None, ge=0, le=MAX_RADIUS_M, allow_inf_nan=False, description="How uncertain the point is, metres."
-    )
-    postcode: str | None = Field(None, max_length=32, description="As people write it: any case, any spacing.")
-
-    def shape(self) -> Point | Circle | Postcode:
-        """Raises Invalid where the two forms are mixed, or neither is whole, or the postcode has no postcode's form."""
-        if self.postcode is not None:
-            if self.model_fields_set & {"lat", "lon", "radius_m"}:
-                raise _invalid("postcode", "stands alone: give a postcode, or lat and lon")
-            if normalise(self.postcode) is None:
-                raise _invalid("postcode", "has not the form of a British postcode, as CB1 1AA")
-            return Postcode(postcode=self.postcode)
-        if self.lat is None:
-            raise _invalid("lat", "is required, with lon; or a postcode")
-        if self.lon is None:
-            raise _invalid("lon", "is required with lat")
-        if self.radius_m:
-            return Circle(lat=self.lat, lon=self.lon, radius_m=self.radius_m)
-        return Point(lat=self.lat, lon=self.lon)
-
-
-def _invalid(parameter: str, detail: str) -> Invalid:
-    return Invalid(f"{parameter}: {detail}", faults=[Fault(detail, parameter=parameter)])
-
-
-@router.get(
-    "/locate",
-    summary="Who owns a place",
-    description="A point (`lat`, `lon`), a circle (with `radius_m`), or a `postcode`.",
-    dependencies=[Depends(allow("locate"))],
-    responses=responses(404, 422),
-)
-def locate(now: Now, place: Annotated[Place, Query()]) -> LocatedAnswer:  # in a thread: a first postcode reads a file
-    shape = place.shape()
-    if now.atlas is None:
-        raise Unavailable("No boundaries are in use here yet: they have not been loaded, or are being read.")
-    found = now.atlas.locate(shape)
-    if found is None:
-        raise NotFound("The ONS Postcode Directory has no such postcode, or no place for it.")
-    return located(now, now.atlas.generation, now.atlas.accuracy_m, found)

@@ -83,7 +83,7 @@ async def _load_entities(
         before = stored.alliance.defined
         said = changes(wanted, stored.alliance)
         try:
-            await _append(database, stored, said)
+            await say(database, stored, said)
         except Conflict:
             if not left:
                 raise
@@ -112,9 +112,9 @@ async def _load_boundaries(database: Database, drawn: Areas, stored: Stored) -> 
         chunks = [Change(boundaries.chunk_subject(chunk.sha256), chunk) for chunk in plan.chunks]
         try:
             for at in range(0, len(chunks), CHUNKS_AT_ONCE):
-                await _append(database, stored, chunks[at : at + CHUNKS_AT_ONCE])
+                await say(database, stored, chunks[at : at + CHUNKS_AT_ONCE])
                 written += len(chunks[at : at + CHUNKS_AT_ONCE])
-            await _append(database, stored, [Change(boundaries.SUBJECT, plan.activation)])
+            await say(database, stored, [Change(boundaries.SUBJECT, plan.activation)])
         except Conflict:
             if not left:
                 raise
@@ -123,7 +123,7 @@ async def _load_boundaries(database: Database, drawn: Areas, stored: Stored) -> 
     raise AssertionError("unreachable")
 
 
-async def _append(database: Database, stored: Stored, said: Sequence[Change]) -> None:
+async def say(database: Database, stored: Stored, said: Sequence[Change]) -> None:
     """All of it in one transaction, each fact into its entity's stream after what is there."""
     appends = []
     for subject, fact in said:

@@ -7,6 +7,7 @@ another copy or the `load` command appended is seen a quarter of a second later.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -18,7 +19,9 @@ from libs.events.log.database import Database
 from libs.events.log.errors import Unavailable
 from libs.events.log.store import load_many, read_after
 from libs.events.types import Fact
-from libs.events.types.directory import AreaChunkPublished, BoundariesActivated
+from libs.events.types.directory import AreaChunkPublished, BoundariesActivated, NeighbourhoodsActivated
+from libs.places import Atlas, decode_area
+from libs.places.neighbourhoods import Neighbourhood, Neighbourhoods
 from services.directory.boundaries import chunk_subject
 
 log = structlog.get_logger(__name__)
@@ -54,6 +57,39 @@ class Stored:
         return self.position > before
 
 
+async def stored_atlas(database: Database, boundaries: BoundariesActivated) -> Atlas:
+    """The atlas of a stored generation. Raises KeyError for a piece that is not stored, ValueError for one that cannot
+    be read, Unavailable."""
+    chunks = await _chunks(database, [area.hashes for area in boundaries.areas])
+    return await asyncio.to_thread(read_atlas, boundaries, chunks)
+
+
+async def _chunks(database: Database, hashes: Iterable[Sequence[str]]) -> dict[str, bytes]:
+    chunks: dict[str, bytes] = {}
+    for some in hashes:  # not all at once: a read must not last long
+        streams = await load_many(database, [chunk_subject(sha256) for sha256 in some])
+        facts = (events[0].fact for events in streams.values() if events)
+        chunks |= {fact.sha256: fact.content for fact in facts if isinstance(fact, AreaChunkPublished)}
+    return chunks
+
+
+def _by_the_hundred(activated: NeighbourhoodsActivated) -> Iterator[list[str]]:
+    hashes = [sha256 for area in activated.areas for sha256 in area.hashes]
+    for at in range(0, len(hashes), 100):
+        yield hashes[at : at + 100]
+
+
+def read_neighbourhoods(activated: NeighbourhoodsActivated, chunks: Mapping[str, bytes]) -> Neighbourhoods:
+    """Raises KeyError for a chunk that is not there, ValueError for areas that cannot be read."""
+    return Neighbourhoods(
+        activated.generation,
+        {
+            Neighbourhood(area.id, area.name): decode_area([chunks[sha256] for sha256 in area.hashes])
+            for area in activated.areas
+        },
+    )
+
+
 class Picture:
     """The alliance as this service knows it now. Run `run()`; read `current` for each answer."""
 
@@ -63,11 +99,17 @@ class Picture:
         self._in_use: BoundariesActivated | None = None
         self._unreadable: BoundariesActivated | None = None
         self._current = NOTHING_KNOWN
+        self._neighbourhoods: dict[str, Neighbourhoods] = {}
+        self._settled: list[NeighbourhoodsActivated] = []
 
     @property
     def current(self) -> Alliance:
         """`defined` is None until an alliance was loaded, `atlas` until boundaries were."""
         return self._current
+
+    def neighbourhoods(self, force: str | None) -> Neighbourhoods | None:
+        """The force's own, where some were loaded."""
+        return None if force is None else self._neighbourhoods.get(force)
 
     def trouble(self) -> str | None:
         """For readiness: what is missing to answer."""
@@ -93,15 +135,21 @@ class Picture:
         boundaries = self._current.boundaries
         if boundaries is not None and boundaries not in (self._in_use, self._unreadable):
             await self._take_over(boundaries)
+        for activated in self._current.neighbourhoods.values():
+            if activated not in self._settled:
+                await self._take_over_neighbourhoods(activated)
+
+    async def _take_over_neighbourhoods(self, activated: NeighbourhoodsActivated) -> None:
+        chunks = await _chunks(self._database, _by_the_hundred(activated))
+        self._settled = [other for other in self._settled if other.force != activated.force] + [activated]
+        try:
+            self._neighbourhoods[activated.force] = await asyncio.to_thread(read_neighbourhoods, activated, chunks)
+        except (KeyError, ValueError) as error:  # those of before go on
+            log.error("neighbourhoods_unreadable", force=activated.force, error=repr(error))
 
     async def _take_over(self, boundaries: BoundariesActivated) -> None:
-        chunks: dict[str, bytes] = {}
-        for area in boundaries.areas:  # one at a time: a read must not last long
-            streams = await load_many(self._database, [chunk_subject(sha256) for sha256 in area.hashes])
-            facts = (events[0].fact for events in streams.values() if events)
-            chunks |= {fact.sha256: fact.content for fact in facts if isinstance(fact, AreaChunkPublished)}
         try:
-            atlas = await asyncio.to_thread(read_atlas, boundaries, chunks)
+            atlas = await stored_atlas(self._database, boundaries)
         except (KeyError, ValueError) as error:
             log.error("boundaries_unreadable", generation=boundaries.generation, error=repr(error))
             self._unreadable = boundaries

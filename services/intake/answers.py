@@ -20,7 +20,9 @@ from services.intake.legs import Leg
 class CandidateAnswer(Answer):
     force: str
     share: float
-    """Of the location's area, 0–1."""
+    """Of the location's area, 0–1. 0: the location is only near."""
+    likelihood: float | None = None
+    """How likely the place is this force's, 0–1, the drawn border being what it is."""
 
 
 class Pending(Answer):
@@ -187,7 +189,9 @@ def routing_of(decision: Decision | None) -> Pending | Routed:
         priority=routed.priority,
         provisional=routed.provisional,
         cause=routed.cause,
-        candidates=[CandidateAnswer(force=one.force, share=one.share) for one in routed.candidates],
+        candidates=[
+            CandidateAnswer(force=one.force, share=one.share, likelihood=one.likelihood) for one in routed.candidates
+        ],
         border_m=routed.border_m,
         location_id=routed.location_id,
         incident_force=routed.incident_force,

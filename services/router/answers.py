@@ -60,11 +60,14 @@ class QueueStates(Answer):
 
 class CandidateAnswer(Answer):
     force: str
-    share: float = Field(description="Of the location's area, 0 to 1.")
+    share: float = Field(description="Of the location's area, 0 to 1. 0: the location is only near.")
+    likelihood: float | None = Field(
+        description="How likely the place is this force's, 0 to 1, the drawn border being what it is."
+    )
 
     @classmethod
     def all_of(cls, candidates: Sequence[Candidate]) -> list[CandidateAnswer]:
-        return [cls(force=candidate.force, share=candidate.share) for candidate in candidates]
+        return [cls.model_validate(candidate) for candidate in candidates]
 
 
 class QueueEntry(Answer):

@@ -38,11 +38,13 @@ def resolve(fact: Fact, alliance: Alliance) -> dict[str, Placed]:
         if shape is None or alliance.atlas is None:
             continue
         with suppress(UnusableShape):
-            located = alliance.atlas.locate(shape)
+            located = alliance.atlas.locate(shape, location.certainty_percent)
             if located is not None:
                 placed[location.id] = Placed(
                     location_id=location.id,
-                    candidates=tuple(Candidate(force=c.force, share=c.share) for c in located.candidates),
+                    candidates=tuple(
+                        Candidate(force=c.force, share=c.share, likelihood=c.likelihood) for c in located.candidates
+                    ),
                     too_close=located.too_close,
                     border_m=located.border_m,
                     generation=alliance.generation,

@@ -1,6 +1,6 @@
-"""`make bench`: B1 and B2 of the performance goals, and what reads cost, against their peers, on this machine.
+"""`make bench`: B1, B2 and B6 of the performance goals, and what reads cost, against their peers, on this machine.
 
-    python -m tests.bench [--runs 5] [--only append|intake|reads]
+    python -m tests.bench [--runs 5] [--only append|intake|reads|places]
 
 Prints one table, draws the plots and writes `build/bench.json`. Exits with 0 whether or not the goals are met: on
 another machine, or a busy one, they say less than the counts that `tests/integration/test_counts.py` holds.
@@ -13,7 +13,7 @@ import time
 
 from rich.console import Console
 
-from tests.bench import append, intake, measure, plots, reads
+from tests.bench import append, intake, measure, places, plots, reads
 from tests.bench.parts import ROOT, postgres
 
 BUILD = ROOT / "build"
@@ -22,7 +22,7 @@ BUILD = ROOT / "build"
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__.partition("\n")[0])
     parser.add_argument("--runs", type=int, default=5, help="of each benchmark; the figures are medians")
-    parser.add_argument("--only", choices=["append", "intake", "reads"])
+    parser.add_argument("--only", choices=["append", "intake", "reads", "places"])
     asked = parser.parse_args()
     console = Console()
     if not console.is_terminal:
@@ -38,16 +38,20 @@ def main() -> None:
 
     results: list[measure.Result] = []
     drawn = []
-    with postgres() as parts:
-        if asked.only in (None, "append"):
-            results += append.run(parts, asked.runs, tell)
-        if asked.only in (None, "reads"):
-            results += reads.run(parts, asked.runs, tell)
-        if asked.only in (None, "intake"):
-            found, contestants = intake.run(parts, asked.runs, tell)
-            results += found
-            drawn.append(plots.latencies(contestants, BUILD / "bench-intake.png"))
-    drawn.append(plots.ratios(results, BUILD / "bench-ratios.png"))
+    if asked.only in (None, "places"):
+        results += places.run(asked.runs, tell)
+    if asked.only != "places":
+        with postgres() as parts:
+            if asked.only in (None, "append"):
+                results += append.run(parts, asked.runs, tell)
+            if asked.only in (None, "reads"):
+                results += reads.run(parts, asked.runs, tell)
+            if asked.only in (None, "intake"):
+                found, contestants = intake.run(parts, asked.runs, tell)
+                results += found
+                drawn.append(plots.latencies(contestants, BUILD / "bench-intake.png"))
+    if results:
+        drawn.append(plots.ratios(results, BUILD / "bench-ratios.png"))
     measure.write(results, about, BUILD / "bench.json")
     measure.show(results, console)
     console.print(f"Written: build/bench.json, {', '.join(f'build/{path.name}' for path in drawn)}", highlight=False)

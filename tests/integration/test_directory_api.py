@@ -253,7 +253,9 @@ async def test_a_place_has_its_owner(
     assert found["member"] is member
     [candidate] = found["candidates"]
     assert (candidate["force"], candidate["share"], candidate["member"]) == (force, 1.0, member)
-    assert not found["tooClose"]
+    assert not found["ask"]
+    assert (found["question"], found["nearer"]) == (None, [])
+    assert found["confidence"] == 1.0
     assert not found["outside"]
     assert found["borderMetres"] > 0
     assert found["generation"] == load_areas().generation
@@ -261,7 +263,7 @@ async def test_a_place_has_its_owner(
 
 async def test_a_place_where_four_forces_meet_is_too_close_to_say(client: httpx.AsyncClient) -> None:
     found = await get(client, "/v1/locate", lat=52.6402, lon=-0.4950, radius_m=3000)
-    assert found["tooClose"]
+    assert found["ask"]
     assert {candidate["force"] for candidate in found["candidates"]} == {
         *("cambridgeshire", "leicestershire", "lincolnshire", "northamptonshire")
     }
@@ -302,6 +304,11 @@ async def test_a_place_outside_of_every_area_is_nobodys(client: httpx.AsyncClien
         ("postcode=" + "C" * 100, 422, "postcode"),
         ("postcode=%EF%BC%A3B1+1AA", 422, "postcode"),
         ("postcode=ZZ9+9ZZ", 404, None),
+        ("grid_reference=TL+356+40", 422, "grid_reference"),
+        ("grid_reference=XX+356+407", 422, "grid_reference"),
+        ("grid_reference=TL+356+407&postcode=CB1+1AA", 422, "postcode"),
+        ("grid_reference=TL+356+407&lat=52", 422, "grid_reference"),
+        ("lat=52&lon=0&certainty_percent=101", 422, "certainty_percent"),
     ],
 )
 async def test_what_is_no_place_is_refused_with_its_name(

@@ -107,6 +107,28 @@ class BoundariesActivated(Fact, frozen=True, kw_only=True):
     areas: tuple[AreaRef, ...]
 
 
+class NeighbourhoodRef(Part, frozen=True, kw_only=True):
+    id: str
+    """As its publisher names it: `E05009543`."""
+    name: str
+    hashes: tuple[str, ...]
+    """As in `AreaRef`."""
+
+
+class NeighbourhoodsActivated(Fact, frozen=True, kw_only=True):
+    """The neighbourhood areas of one force from here on: they tell who looks after a place, and decide nothing.
+    Stream and key: `neighbourhoods/<force>`."""
+
+    TYPE: ClassVar[str] = "uk.hueandcry.directory.neighbourhoods-activated.v1"
+    TOPIC: ClassVar[str] = TOPIC
+
+    force: str
+    generation: str
+    source: str
+    """Whose areas they are, with the attribution their licence asks for."""
+    areas: tuple[NeighbourhoodRef, ...]
+
+
 class AreaChunkPublished(Fact, frozen=True, kw_only=True):
     """A piece of geometry, named by its content. Stream and key: `area/<sha256>`."""
 
@@ -126,5 +148,6 @@ FACTS: tuple[type[Fact], ...] = (
     LineDefined,
     EntityWithdrawn,
     BoundariesActivated,
+    NeighbourhoodsActivated,
     AreaChunkPublished,
 )

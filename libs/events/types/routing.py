@@ -29,7 +29,9 @@ Cause: TypeAlias = Literal[
 class Candidate(Part, frozen=True, kw_only=True):
     force: str
     share: float
-    """Of the location's area, 0–1."""
+    """Of the location's area, 0–1. 0: the location is only near."""
+    likelihood: float | None = None
+    """How likely the place is this force's, 0–1, the drawn border being what it is. None: it was not said."""
 
 
 class ContactRouted(Fact, frozen=True, kw_only=True):

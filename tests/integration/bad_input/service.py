@@ -47,6 +47,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "cancel_crime": {"reference": "40/1/26"},
     "review_break_glass": {"finding": "justified", "words": WORDS},
     "dispose_contact": {"disposition": "incident-opened", "incident": {"summary": WORDS, "location": PLACE}},
+    "locate_shape": {"shape": PLACE},
 }
 """A body that each operation would take, by operation id. A new operation with a body needs one here."""
 

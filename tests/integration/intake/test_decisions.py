@@ -37,7 +37,7 @@ async def test_a_wait_is_answered_with_the_decision_and_its_retry_on_the_other_c
     assert routed["recipientUri"] == "sip:cambridgeshire-999@example.org"
     assert routed["provisional"] is False
     assert routed["cause"] == "location"
-    assert routed["candidates"] == [{"force": "cambridgeshire", "share": 1.0}]
+    assert routed["candidates"] == [{"force": "cambridgeshire", "share": 1.0, "likelihood": None}]
     again = await copies[1].post("/v1/contacts/telephone", json=body, headers=headers)
     assert again.json() == first.json()
 

@@ -43,7 +43,7 @@ async def test_a_contact_waits_in_its_owners_queue_and_both_copies_show_it(route
         assert page["queueMaxLength"] == 10_000
         [entry] = page["entries"]
         assert (entry["contact"], entry["reference"], entry["priority"]) == (contact, contact[-6:], 1)
-        assert entry["candidates"] == [{"force": CAMBS, "share": 1.0}]
+        assert entry["candidates"] == [{"force": CAMBS, "share": 1.0, "likelihood": 1.0}]
         assert (entry["provisional"], entry["channel"]) == (False, "telephone")
         assert page["oldestWaitingSince"] == entry["waitingSince"]
         assert 0 <= page["directoryAgeSeconds"] < 10

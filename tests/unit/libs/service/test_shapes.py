@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from libs.events.types import shapes
 from libs.places import Atlas
+from libs.places.national_grid import read_reference
 from libs.places.outline import MAX_RADIUS_M
 from libs.service import shapes as places
 from libs.service.shapes import ShapeBody, postcode_of
@@ -54,6 +55,10 @@ def shape_of(**shape: Any) -> shapes.Shape:
         (
             {"kind": "polygon", "exterior": [[52, 0], [52.1, 0], [52.1, 0.1]]},
             shapes.Polygon(exterior=((52, 0), (52.1, 0), (52.1, 0.1))),
+        ),
+        (
+            {"kind": "grid-reference", "reference": "tl 35 40"},
+            read_reference("TL3540").polygon,
         ),
         ({"kind": "postcode", "postcode": " sg86na "}, shapes.Postcode(postcode="SG8 6NA")),
         (

@@ -7,9 +7,9 @@ import pytest
 from libs.places.atlas import Candidate, Located
 from services.recording.owner import Known, Owner, owner_of
 
-CLEAR = Located((Candidate("hertfordshire", 1.0),), 5000.0, False, False)
-CLOSE = Located((Candidate("hertfordshire", 0.6), Candidate("cambridgeshire", 0.4)), 8.0, True, False)
-NOWHERE = Located((), None, False, True)
+CLEAR = Located((Candidate("hertfordshire", 1.0, 1.0),), 5000.0, False, False, 1.0)
+CLOSE = Located((Candidate("hertfordshire", 1.0, 0.6), Candidate("cambridgeshire", 0.0, 0.4)), 8.0, True, False, 0.6)
+NOWHERE = Located((), None, False, True, 0.0)
 CALLED_FROM_CAMBS = Known(owning_force="cambridgeshire")
 
 

@@ -39,7 +39,7 @@ def test_a_place_becomes_the_forces_it_may_lie_in_and_nothing_else() -> None:
     lat, lon = at(509_700)
     placed = located(Circle(lat=lat, lon=lon, radius_m=100))
     assert placed is not None
-    assert placed.candidates == (Candidate(force="bedfordshire", share=1.0),)
+    assert placed.candidates == (Candidate(force="bedfordshire", share=1.0, likelihood=1.0),)
     assert (placed.too_close, placed.generation) == (False, "squares")
     assert placed.border_m == pytest.approx(300, abs=5)
     assert str(lat) not in msgspec.json.encode(placed).decode()
@@ -64,7 +64,7 @@ def test_a_place_in_no_area_is_a_place_all_the_same() -> None:
     [
         Postcode(postcode="ZZ99 9ZZ"),
         Postcode(postcode="nonsense"),
-        Civic(house="1", town="Luton"),
+        Civic(house="1", town="Nowhere-under-Water"),
         Point(lat=float("nan"), lon=0.0),
         Point(lat=900.0, lon=0.0),
         Circle(lat=52.0, lon=0.0, radius_m=-1.0),

@@ -1,0 +1,194 @@
+"""Neighbourhood areas, from a GeoJSON file into the event store: each force's own, a generation a force.
+
+Invariants
+  * A generation of a force never changes: its name stands for these areas for ever.
+  * An area is the force's in which a point of it lies by the boundaries in use.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import shapely
+
+from libs.events.log.database import Database
+from libs.events.log.errors import Conflict
+from libs.events.types.directory import AreaChunkPublished, NeighbourhoodRef, NeighbourhoodsActivated
+from libs.places import Atlas, encode_area, sha256_of
+from libs.places.grid import on_grid, to_grid_many
+from libs.places.neighbourhoods import Neighbourhood
+from libs.places.quadtree import AREAL
+from services.directory.alliance_file import Unusable
+from services.directory.boundaries import GenerationChanged, chunk_subject
+from services.directory.forces import Change
+from services.directory.load import TRIES, say
+from services.directory.stored import Stored, stored_atlas
+
+TOGETHER_BYTES = 2 * 1024 * 1024
+"""Of geometry in one transaction."""
+MAX_FILE_BYTES = 256 * 1024 * 1024
+
+
+def subject_of(force: str) -> str:
+    return f"neighbourhoods/{force}"
+
+
+def read_file(path: Path, id_member: str, name_member: str) -> dict[Neighbourhood, shapely.Geometry]:
+    """The areas of a GeoJSON file (RFC 7946: WGS 84 degrees) in metres, with the names its properties give them.
+
+    Raises Unusable, with a sentence for whoever has the file.
+    """
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise Unusable(f"{path} is larger than {MAX_FILE_BYTES // 2**20} MiB.")
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise Unusable(f"{path} cannot be read as JSON: {error}.") from None
+    features = document.get("features") if isinstance(document, dict) else None
+    if not isinstance(features, list) or not features:
+        raise Unusable(f"{path} is no GeoJSON FeatureCollection with features.")
+    areas: dict[Neighbourhood, shapely.Geometry] = {}
+    ids: set[str] = set()
+    for number, feature in enumerate(features):
+        where = f"{path}, features[{number}]"
+        one = _named(feature, id_member, name_member, where)
+        if one.id in ids:
+            raise Unusable(f"{where}: {one.id} is there twice.")
+        ids.add(one.id)
+        areas[one] = _area(feature, where)
+    return areas
+
+
+def _named(feature: Any, id_member: str, name_member: str, where: str) -> Neighbourhood:
+    properties = feature.get("properties") if isinstance(feature, dict) else None
+    found = [properties.get(member) if isinstance(properties, dict) else None for member in (id_member, name_member)]
+    for member, text in zip((id_member, name_member), found, strict=True):
+        if not isinstance(text, str) or not 1 <= len(text) <= 200:
+            raise Unusable(f"{where}: the property {member} must be a text of 1 to 200 characters.")
+    return Neighbourhood(*map(str, found))
+
+
+def _area(feature: Mapping[str, Any], where: str) -> shapely.Geometry:
+    try:
+        area = shapely.force_2d(shapely.from_geojson(json.dumps(feature.get("geometry"))))
+    except (shapely.errors.GEOSException, TypeError, ValueError) as error:
+        raise Unusable(f"{where}: its geometry cannot be read: {error}.") from None
+    if shapely.get_type_id(area) not in AREAL or shapely.is_empty(area):
+        raise Unusable(f"{where}: its geometry must be a Polygon or a MultiPolygon.")
+    west, south, east, north = shapely.bounds(area)
+    if not (on_grid(south, west) and on_grid(north, east)):
+        raise Unusable(f"{where}: it does not lie in Great Britain, in WGS 84 degrees as GeoJSON has them.")
+    drawn = shapely.transform(area, lambda corners: to_grid_many(corners[:, 1], corners[:, 0]))
+    if not shapely.is_valid(drawn):
+        drawn = shapely.make_valid(drawn, method="structure", keep_collapsed=False)
+    return drawn
+
+
+def by_force(
+    areas: Mapping[Neighbourhood, shapely.Geometry], atlas: Atlas
+) -> dict[str, dict[Neighbourhood, shapely.Geometry]]:
+    """Each force's; what lies in no force's area is left out."""
+    found: dict[str, dict[Neighbourhood, shapely.Geometry]] = {}
+    for one, area in areas.items():
+        inside = shapely.point_on_surface(area)
+        located = atlas.locate_grid(inside.x, inside.y)
+        if located.candidates:
+            found.setdefault(located.candidates[0].force, {})[one] = area
+    return found
+
+
+def plan(
+    force: str,
+    generation: str,
+    source: str,
+    areas: Mapping[Neighbourhood, shapely.Geometry],
+    *,
+    stored: Collection[str],
+    in_force: NeighbourhoodsActivated | None,
+) -> tuple[list[AreaChunkPublished], NeighbourhoodsActivated | None]:
+    """The pieces that are not `stored`, and the activation; nothing where it is in force already.
+
+    Raises GenerationChanged.
+    """
+    contents: dict[str, bytes] = {}
+    refs = []
+    for one in sorted(areas):
+        chunks = encode_area(areas[one])
+        hashes = tuple(map(sha256_of, chunks))
+        contents.update(zip(hashes, chunks, strict=True))
+        refs.append(NeighbourhoodRef(id=one.id, name=one.name, hashes=hashes))
+    activation = NeighbourhoodsActivated(force=force, generation=generation, source=source, areas=tuple(refs))
+    if in_force is not None and in_force.generation == generation:
+        if in_force != activation:
+            raise GenerationChanged(generation)
+        return [], None
+    missing = [
+        AreaChunkPublished(sha256=sha256, content=content)
+        for sha256, content in contents.items()
+        if chunk_subject(sha256) not in stored
+    ]
+    return missing, activation
+
+
+async def load_neighbourhoods(
+    database: Database,
+    areas: Mapping[Neighbourhood, shapely.Geometry],
+    generation: str,
+    source: str,
+    forces: Collection[str] = (),
+) -> dict[str, int]:
+    """Make these the neighbourhoods of the forces they lie in (only of `forces`, where some are named): how many each.
+
+    Loaded again, it appends nothing. Raises Unusable without boundaries, GenerationChanged, Unavailable, and Conflict
+    where others never stop writing.
+    """
+    stored = Stored()
+    await stored.catch_up(database)
+    if stored.alliance.boundaries is None:
+        raise Unusable("No boundaries are in force yet: load an alliance first, then its neighbourhoods.")
+    found = by_force(areas, await stored_atlas(database, stored.alliance.boundaries))
+    wanted = {force: theirs for force, theirs in found.items() if not forces or force in forces}
+    for force, theirs in sorted(wanted.items()):
+        await _load_force(database, stored, force, generation, source, theirs)
+    return {force: len(theirs) for force, theirs in sorted(wanted.items())}
+
+
+async def _load_force(
+    database: Database,
+    stored: Stored,
+    force: str,
+    generation: str,
+    source: str,
+    areas: Mapping[Neighbourhood, shapely.Geometry],
+) -> None:
+    for left in reversed(range(TRIES)):
+        await stored.catch_up(database)
+        in_force = stored.alliance.neighbourhoods.get(force)
+        chunks, activation = plan(force, generation, source, areas, stored=stored.versions, in_force=in_force)
+        if activation is None:
+            return
+        try:
+            for together in _batches(chunks):
+                await say(database, stored, [Change(chunk_subject(chunk.sha256), chunk) for chunk in together])
+            await say(database, stored, [Change(subject_of(force), activation)])
+        except Conflict:
+            if not left:
+                raise
+        else:
+            return
+
+
+def _batches(chunks: Sequence[AreaChunkPublished]) -> Iterator[list[AreaChunkPublished]]:
+    batch: list[AreaChunkPublished] = []
+    size = 0
+    for chunk in chunks:
+        if batch and size + len(chunk.content) > TOGETHER_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(chunk)
+        size += len(chunk.content)
+    if batch:
+        yield batch
