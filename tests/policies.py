@@ -21,7 +21,7 @@ CATCH_ALL: dict[str, Any] = {
 }
 
 
-def document(**members: Any) -> dict[str, Any]:
+def a_policy(**members: Any) -> dict[str, Any]:
     """A policy for a queue of Bedfordshire's; None leaves a member out."""
     plain = {"policyOwner": BEDS, "policyType": "OriginationRoutePolicy", "policyQueueName": QUEUE}
     return {

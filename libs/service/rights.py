@@ -64,4 +64,5 @@ FUNCTIONS: Mapping[str, tuple[Part, ...]] = {
     "owing_count_in_scope": (READER,),
     "incidents_in_scope": (READER,),
     "history_in_scope": (READER,),
+    "policies_in_scope": (READER,),
 }

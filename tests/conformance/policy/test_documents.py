@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from libs.policy import Key, Policy, Refused, read
-from tests.policies import BEDS, CATCH_ALL, QUEUE, document, rule
+from tests.policies import BEDS, CATCH_ALL, QUEUE, a_policy, rule
 
 NOW = datetime(2026, 11, 26, 5, 0, tzinfo=UTC)
 PERIOD: dict[str, Any] = {
@@ -32,11 +32,11 @@ def refused(value: dict[str, Any] | bytes) -> Refused:
 
 def with_condition(**members: Any) -> dict[str, Any]:
     condition = {name: value for name, value in members.items() if value is not None}
-    return document(policyRules=[rule("one", 1, condition), CATCH_ALL])
+    return a_policy(policyRules=[rule("one", 1, condition), CATCH_ALL])
 
 
 def with_actions(*actions: dict[str, Any]) -> dict[str, Any]:
-    return document(policyRules=[{"id": "one", "priority": 1, "actions": list(actions)}])
+    return a_policy(policyRules=[{"id": "one", "priority": 1, "actions": list(actions)}])
 
 
 OTHER = {"policyType": "OtherRoutePolicy", "policyQueueName": None, "policyId": "night"}
@@ -77,7 +77,7 @@ OTHER = {"policyType": "OtherRoutePolicy", "policyQueueName": None, "policyId": 
 def test_what_is_no_policy_is_refused_with_its_place(
     clause: str, change: dict[str, Any], kind: str, pointer: str
 ) -> None:
-    refusal = refused(document(**change))
+    refusal = refused(a_policy(**change))
     assert (refusal.kind, refusal.faults[0].pointer) == (kind, pointer), clause
 
 
@@ -104,30 +104,30 @@ def test_what_is_no_policy_is_refused_with_its_place(
     ],
 )
 def test_2_3_a_time_is_one_that_there_is_at_an_offset_that_there_is(time: Any) -> None:
-    policy = document() | {"policyExpirationTime": time}
+    policy = a_policy() | {"policyExpirationTime": time}
     assert refused(policy).kind == "expiration"
     assert refused(with_condition(**PERIOD | {"dateEnd": time or 17})).faults[0].pointer.endswith("/dateEnd")
 
 
 def test_3_3_1_2_2_the_expiration_is_in_the_future() -> None:
     for past in ("2015-04-30T12:58:03.01-05:00", "2026-11-26T06:00:00+01:00"):
-        refusal = refused(document(policyExpirationTime=past))
+        refusal = refused(a_policy(policyExpirationTime=past))
         assert (refusal.kind, refusal.faults[0].pointer) == ("expiration", "/policyExpirationTime")
-    policy = taken(document(policyExpirationTime="2026-11-26T05:00:00.1+00:00"))
+    policy = taken(a_policy(policyExpirationTime="2026-11-26T05:00:00.1+00:00"))
     assert not policy.expired(NOW)
     assert policy.expired(datetime(2026, 11, 26, 5, 1, tzinfo=UTC))
 
 
 def test_3_3_1_2_2_each_rule_has_an_id_of_its_own() -> None:
-    refusal = refused(document(policyRules=[rule("one", 1), rule("one", 2)]))
+    refusal = refused(a_policy(policyRules=[rule("one", 1), rule("one", 2)]))
     assert (refusal.kind, refusal.faults[0].pointer) == ("structure", "/policyRules/1/id")
 
 
 def test_3_3_3_each_rule_has_a_priority_of_its_own() -> None:
-    refusal = refused(document(policyRules=[rule("one", 1), rule("two", 2), rule("three", 1)]))
+    refusal = refused(a_policy(policyRules=[rule("one", 1), rule("two", 2), rule("three", 1)]))
     assert (refusal.kind, refusal.faults[0].pointer) == ("priority", "/policyRules/2/priority")
     for wrong in (-1, 1.5, "1", True, 2**31):
-        refusal = refused(document(policyRules=[rule("one", 1) | {"priority": wrong}]))
+        refusal = refused(a_policy(policyRules=[rule("one", 1) | {"priority": wrong}]))
         assert (refusal.kind, refusal.faults[0].pointer) == ("priority", "/policyRules/0/priority")
 
 
@@ -135,7 +135,7 @@ def test_3_3_3_each_rule_has_a_priority_of_its_own() -> None:
 def test_3_3_3_a_rule_has_an_id_a_priority_and_actions(member: str) -> None:
     whole = rule("one", 1)
     del whole[member]
-    refusal = refused(document(policyRules=[whole]))
+    refusal = refused(a_policy(policyRules=[whole]))
     assert (refusal.kind, refusal.faults[0].pointer) == ("structure", f"/policyRules/0/{member}")
 
 
@@ -267,7 +267,7 @@ def test_each_condition_is_taken_in_either_spelling_and_refused_with_an_invalid_
 
 def test_3_3_3_1_a_condition_is_one_that_there_is() -> None:
     for kind in ("MoonCondition", "TIMEPERIODCONDITION", "", 7, None):
-        refusal = refused(document(policyRules=[rule("one", 1, {"conditionType": kind})]))
+        refusal = refused(a_policy(policyRules=[rule("one", 1, {"conditionType": kind})]))
         assert refusal.faults[0].pointer == "/policyRules/0/conditions/0/conditionType"
 
 
@@ -321,20 +321,20 @@ def test_3_3_3_2_a_rule_has_no_more_than_one_action_that_decides() -> None:
 
 def test_4_2_1_5_who_asks_lost_invokes_the_policy_of_its_answer() -> None:
     asks = {"conditionType": "LostServiceUrnCondition", "urn": "urn:service:sos.police"}
-    assert refused(document(policyRules=[rule("one", 1, asks)])).faults[0].pointer == "/policyRules/0/actions"
+    assert refused(a_policy(policyRules=[rule("one", 1, asks)])).faults[0].pointer == "/policyRules/0/actions"
     invoke = {"actionType": "InvokePolicyAction", "policyType": "NormalNexthopRoutePolicy"}
-    assert taken(document(policyRules=[rule("one", 1, asks, **invoke)])).rules[0].conditions[0].members == {
+    assert taken(a_policy(policyRules=[rule("one", 1, asks, **invoke)])).rules[0].conditions[0].members == {
         "urn": "urn:service:sos.police"
     }
 
 
 def test_3_3_1_a_policy_is_told_by_owner_type_and_queue_or_id() -> None:
-    assert taken(document()).key == Key(BEDS, "OriginationRoutePolicy", QUEUE)
+    assert taken(a_policy()).key == Key(BEDS, "OriginationRoutePolicy", QUEUE)
     for policy_id in ("\n", "'", "("):
-        policy = taken(document(**OTHER | {"policyId": policy_id, "policyOwner": f"Desk@{BEDS.upper()}"}))
+        policy = taken(a_policy(**OTHER | {"policyId": policy_id, "policyOwner": f"Desk@{BEDS.upper()}"}))
         assert policy.key == Key(BEDS, "OtherRoutePolicy", policy_id)
         assert (policy.policy_id, policy.queue_name) == (policy_id, None)
-    assert taken(document(policyOwner=f"sip:desk@{BEDS}:5060")).key.domain == BEDS
+    assert taken(a_policy(policyOwner=f"sip:desk@{BEDS}:5060")).key.domain == BEDS
 
 
 @pytest.mark.parametrize(
@@ -348,7 +348,7 @@ def test_3_3_1_a_policy_is_told_by_owner_type_and_queue_or_id() -> None:
     ],
 )
 def test_what_no_force_will_have_meant_is_kept_with_a_warning(rules: list[dict[str, Any]], words: list[str]) -> None:
-    warnings = taken(document(policyRules=rules)).warnings
+    warnings = taken(a_policy(policyRules=rules)).warnings
     assert len(warnings) == len(words)
     for warning, word in zip(warnings, words, strict=True):
         assert word in warning
@@ -379,12 +379,12 @@ def test_3_3_1_a_document_is_json_that_every_reader_reads_alike(content: bytes) 
 
 
 def test_what_is_wrong_is_told_all_at_once_and_structure_first() -> None:
-    value = document(
+    value = a_policy(
         policyType="x",
         policyExpirationTime="never",
         policyRules=[rule("one", 1), rule("one", 1, {"conditionType": "x"})],
     )
     kinds = [fault.kind for fault in refused(value).faults]
     assert kinds == ["structure", "structure", "type", "expiration", "priority"]
-    assert "x" not in str(refused(document(policyOwner="Zebedee Nightingale"))).split()
-    assert len(refused(document(policyRules=[{"a": 1}] * 900)).faults) == 50
+    assert "x" not in str(refused(a_policy(policyOwner="Zebedee Nightingale"))).split()
+    assert len(refused(a_policy(policyRules=[{"a": 1}] * 900)).faults) == 50

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from libs.policy import ORIGINATION, Evaluation, Key, Policy, State, evaluate, read
-from tests.policies import BEDS, CATCH_ALL, QUEUE, document, rule
+from tests.policies import BEDS, CATCH_ALL, QUEUE, a_policy, rule
 
 NOW = datetime(2026, 11, 26, 5, 0, tzinfo=UTC)  # a Thursday
 ELSEWHERE = "sip:elsewhere@queues.bch.example"
@@ -19,7 +19,7 @@ WINTER = {"conditionType": "TimePeriodCondition", "dateStart": "2026-11-01T00:00
 
 
 def policy(*rules: dict[str, Any], **members: Any) -> Policy:
-    return read(json.dumps(document(policyRules=list(rules), **members)).encode(), NOW)
+    return read(json.dumps(a_policy(policyRules=list(rules), **members)).encode(), NOW)
 
 
 def other(id_: str, *rules: dict[str, Any], **members: Any) -> Policy:

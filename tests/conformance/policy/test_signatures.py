@@ -16,11 +16,11 @@ from joserfc import jws
 from joserfc.jwk import OKPKey
 
 from libs.policy import Refused, authorities, open_envelope
-from tests.policies import BEDS, Signer, document, encoded, unsigned
+from tests.policies import BEDS, Signer, a_policy, encoded, unsigned
 
 AUTHORITY = Signer("The Authority", ca=True)
 OWNER = Signer(BEDS, AUTHORITY)
-POLICY = document()
+POLICY = a_policy()
 
 
 def opened(envelope: dict[str, str], *trusted: Signer, signed: bool = True) -> Any:
@@ -67,7 +67,7 @@ def test_3_3_one_that_is_not_signed_is_refused_where_it_must_be() -> None:
 @pytest.mark.parametrize("member", ["payload", "protected", "signature"])
 def test_5_10_one_character_changed_is_no_signature(member: str) -> None:
     envelope = OWNER.sign(POLICY)
-    other = OWNER.sign(document(description="other"), typ="x")
+    other = OWNER.sign(a_policy(description="other"), typ="x")
     assert kind(envelope | {member: other[member]}) == "signature"
     assert kind(envelope | {"signature": ""}) == "signature"
     for text in ("=" * 4, "A", "AB", "a+b/", "ä", "AA AA"):

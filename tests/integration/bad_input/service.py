@@ -15,6 +15,7 @@ import jsonschema
 
 from deploy.local.issuer import make_token
 from libs.service.caller import ROLES
+from tests.policies import a_policy, unsigned
 from tests.system import System
 
 SERVICES = ("intake", "router", "directory", "recording")
@@ -36,6 +37,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "release_contact": {"reason": "unfinished"},
     "confirm_owner": {"owningForce": "bedfordshire"},
     "dispose_contact": {"disposition": "incident-opened", "incident": {"summary": WORDS, "location": PLACE}},
+    "create_policy": unsigned(a_policy()),
+    "update_policy": unsigned(a_policy()),
 }
 """A body that each operation would take, by operation id. A new operation with a body needs one here."""
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from libs.policy import Refused, State, domain_of, evaluate, read
 from libs.policy.faults import faults_of
 from tests.conformance.policy.test_documents import ACTIONS, CONDITIONS, PERIOD
-from tests.policies import BEDS, CATCH_ALL, QUEUE, document, rule
+from tests.policies import BEDS, CATCH_ALL, QUEUE, a_policy, rule
 
 NOW = datetime(2026, 11, 26, 5, 0, tzinfo=UTC)
-FULL = document(
+FULL = a_policy(
     description="all of it",
     policyExpirationTime="2115-12-21T12:58:03.01-05:00",
     policyRules=[
@@ -102,7 +102,7 @@ def test_names_that_are_long_to_match_are_matched_quickly() -> None:
     for owner in ("a" * 300, "a-" * 150, "a@" * 150, "sip:" + ";" * 296, "a." * 150, "%" * 299 + "@"):
         assert domain_of(owner) is None
     for queue in ("sip:" + "a." * 140 + "@", "sip:a@" + "a-" * 140, "sip:" + "%" * 290):
-        refusal = refusal_of(json.dumps(document(policyQueueName=queue)).encode())
+        refusal = refusal_of(json.dumps(a_policy(policyQueueName=queue)).encode())
         assert refusal is None or refusal.faults[0].pointer == "/policyQueueName"
     assert domain_of(BEDS) == BEDS
-    assert read(json.dumps(document()).encode(), NOW).key.name == QUEUE
+    assert read(json.dumps(a_policy()).encode(), NOW).key.name == QUEUE
