@@ -1,4 +1,4 @@
-"""An alliance as far as it is known: forces, sites, queues, lines and boundaries. Pure; no I/O.
+"""An alliance as far as it is known: forces, sites, queues, lines, policies and boundaries. Pure; no I/O.
 
 Invariant: an `Alliance` never changes. `evolve` makes the next one, so whoever holds one decides from one moment's
 picture. Facts of different entities may come in any order (a queue before its force); each entity's own come in order.
@@ -21,6 +21,8 @@ from libs.events.types.directory import (
     ForceDefined,
     LineDefined,
     NeighbourhoodsActivated,
+    PolicyStored,
+    PolicyWithdrawn,
     QueueDefined,
     SiteDefined,
 )
@@ -44,6 +46,8 @@ class Alliance:
     sites: Mapping[str, SiteDefined] = field(default_factory=dict)
     queues: Mapping[str, QueueDefined] = field(default_factory=dict)
     lines: Mapping[str, LineDefined] = field(default_factory=dict)
+    policies: Mapping[str, PolicyStored] = field(default_factory=dict)
+    """As they were stored, by id; some may have expired since."""
     boundaries: BoundariesActivated | None = None
     """The generation that the directory announced last."""
     atlas: Atlas | None = None
@@ -162,6 +166,10 @@ def _changes(alliance: Alliance, fact: Fact | None) -> dict[str, Any]:
             return {"queues": {**alliance.queues, fact.id: fact}}
         case LineDefined():
             return {"lines": {**alliance.lines, fact.id: fact}}
+        case PolicyStored():
+            return {"policies": {**alliance.policies, fact.id: fact}}
+        case PolicyWithdrawn():
+            return {"policies": {key: policy for key, policy in alliance.policies.items() if key != fact.id}}
         case BoundariesActivated():
             return {"boundaries": fact}
         case NeighbourhoodsActivated():

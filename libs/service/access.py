@@ -121,6 +121,12 @@ ACCESS: dict[str, Rule] = {
     "get_boundaries": Rule(only(Scope.PUBLIC, *_ALL)),
     "locate": Rule(only(Scope.PLACE, *_ALL)),
     "locate_shape": Rule(only(Scope.PLACE, *_ALL)),
+    "retrieve_policies": Rule(only(Scope.POLICY, "supervisor", "auditor", "administrator")),
+    "enumerate_policies": Rule(only(Scope.POLICY, "supervisor", "auditor", "administrator")),
+    "create_policy": Rule(only(Scope.POLICY, "administrator")),
+    "update_policy": Rule(only(Scope.POLICY, "administrator")),
+    "delete_policy": Rule(only(Scope.POLICY, "administrator")),
+    "retrieve_versions": Rule(only(Scope.PUBLIC, *_ALL)),
     # recording
     "dispose_contact": Rule(only(Scope.DISPOSED, "handler", "supervisor", "recorder"), trace="combination"),
     "list_owing_contacts": Rule(only(Scope.RECORDED, "handler", "supervisor", "recorder", "registrar", "auditor")),

@@ -16,6 +16,15 @@
     ├── IdempotencyMismatch  422  a used Idempotency-Key with another body
     ├── TooMany              429  more than one client may ask: `Retry-After` says when to come again
     ├── HeadersTooLarge      431
+    ├── (a policy is refused, by the statuses of the NENA i3 Policy Store)
+    │   ├── PolicySignature         434  nobody whom we trust signed it
+    │   ├── PolicyPriority          436  two rules have one priority, or one has none that is
+    │   ├── PolicyStructure         437  it is no policy document, or no JWS
+    │   ├── PolicyAlgorithm         438  it is signed in another way than i3 has, or not at all where it must be
+    │   ├── PolicyType              451  of no type that is kept here
+    │   ├── PolicyAgency            452  of nobody who has policies here
+    │   ├── PolicyExpiration        459  it has expired, or at a time that there is not
+    │   └── PolicyUpdateExpiration  460  the same in an update
     ├── Internal             500  our mistake
     └── Unavailable          503  something we need is away: `Retry-After` says when to come again
         └── Overdue          503  not done in time; it may or may not have happened
@@ -190,6 +199,54 @@ class HeadersTooLarge(Problem):
     status, slug, title = 431, "headers-too-large", "The header fields are too large"
 
 
+class PolicySignature(Problem):
+    """The policy's signature fails, or no authority of the alliance vouches for who made it (NENA i3)."""
+
+    status, slug, title = 434, "policy-signature", "Signature verification failure"
+
+
+class PolicyPriority(Problem):
+    """Two rules of the policy have the same priority, or one has none from 0 up (NENA i3)."""
+
+    status, slug, title = 436, "policy-priority", "Duplicate or invalid priority"
+
+
+class PolicyStructure(Problem):
+    """What was sent is no policy document in a JWS. `errors` name each place in the policy document (NENA i3)."""
+
+    status, slug, title = 437, "policy-structure", "Bad policy structure"
+
+
+class PolicyAlgorithm(Problem):
+    """The policy must be signed with EdDSA (Ed448); unsigned only where its force takes such (NENA i3)."""
+
+    status, slug, title = 438, "policy-algorithm", "Unacceptable algorithm"
+
+
+class PolicyType(Problem):
+    """There is no such policy type here: those that route are kept (NENA i3)."""
+
+    status, slug, title = 451, "policy-type", "Unknown or bad policy type"
+
+
+class PolicyAgency(Problem):
+    """The policyOwner names none of this alliance's forces, nor the alliance (NENA i3)."""
+
+    status, slug, title = 452, "policy-agency", "Unknown or bad agency name"
+
+
+class PolicyExpiration(Problem):
+    """The policy has expired, or its policyExpirationTime is no time with its offset (NENA i3)."""
+
+    status, slug, title = 459, "policy-expiration", "Bad policyExpirationTime"
+
+
+class PolicyUpdateExpiration(Problem):
+    """The new version of the policy has expired, or its time is none: i3 has a status of its own for updates."""
+
+    status, slug, title = 460, "policy-update-expiration", "Bad policyExpirationTime in an update"
+
+
 class Internal(Problem):
     """A mistake of ours. Its `requestId` finds it in our logs."""
 
@@ -230,6 +287,14 @@ TREE: tuple[type[Problem], ...] = (
     IdempotencyMismatch,
     TooMany,
     HeadersTooLarge,
+    PolicySignature,
+    PolicyPriority,
+    PolicyStructure,
+    PolicyAlgorithm,
+    PolicyType,
+    PolicyAgency,
+    PolicyExpiration,
+    PolicyUpdateExpiration,
     Internal,
     Unavailable,
     Overdue,

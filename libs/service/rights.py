@@ -89,4 +89,5 @@ FUNCTIONS: Mapping[str, tuple[Part, ...]] = {
     "incident_in_scope": (READER,),
     "accesses_in_scope": (READER,),
     "break_glass_in_scope": (READER,),
+    "policies_in_scope": (READER,),
 }

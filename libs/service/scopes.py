@@ -164,5 +164,10 @@ class Scope(Enum):
         frozenset({Tie.OWNED_AT_HOME, Tie.ALLIANCE}),
     )
 
+    POLICY = (
+        "policies of the token's forces; with the claim `alliance` also the alliance's own.",
+        frozenset({Tie.OWNED, Tie.ALLIANCE}),
+    )
+
     def admits(self, caller: Caller, thing: Belongs) -> bool:
         return self.ties is None or any(thing.has(tie, caller) for tie in self.ties)

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from libs.events.types.contacts import Channel, Line
+from libs.policy import authorities
 
 SHIPPED = Path(__file__).parents[2] / "deploy" / "alliances"
 MAX_BYTES = 1024 * 1024
@@ -45,12 +46,25 @@ class _Entry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _authorities(value: str) -> str:
+    try:
+        authorities(value)
+    except ValueError:
+        raise ValueError("this must be certificates of authorities (PEM)") from None
+    return value
+
+
+Domain = Annotated[str, _like(r"(?=.{1,253}$)[a-z0-9-]+(\.[a-z0-9-]+)*", "a domain name (as queues.example.org)")]
+
+
 class TheAlliance(_Entry):
     id: Id
     name: Name
     default_queue: Id
-    domain: Annotated[str, _like(r"(?=.{1,253}$)[a-z0-9-]+(\.[a-z0-9-]+)*", "a domain name (as queues.example.org)")]
-    """Of its queues' URIs, where a queue names none of its own."""
+    domain: Domain
+    """Of its queues' URIs, where a queue names none of its own; and the alliance's own name as an agency."""
+    policy_authorities: Annotated[str, AfterValidator(_authorities)] | None = None
+    """Who vouches for whoever signs policies."""
 
 
 class Force(_Entry):
@@ -58,6 +72,9 @@ class Force(_Entry):
     name: Name
     pnc_code: Annotated[str, _like(r"[0-9]{2}", "two digits in quotes")] | None = None
     ons_code: Annotated[str, _like(r"[EWSN][0-9]{8}", "an ONS code (as E23000026)")] | None = None
+    agency: Domain | None = None
+    """The owner of its policies; `<id>.<the alliance's domain>` where it names none."""
+    signed_policies: bool = False
 
 
 class Site(_Entry):
@@ -153,6 +170,7 @@ def _inconsistencies(file: AllianceFile) -> Iterator[tuple[_Place, str]]:
     yield from _repeated(file, "lines", "trunk")
     yield from _repeated(file, "lines", "dialled_number")
     yield from _repeated(file, "queues", "uri")
+    yield from _repeated(file, "forces", "agency")
 
     forces = {force.id for force in file.forces}
     queues = {queue.id: queue for queue in file.queues}
@@ -162,6 +180,12 @@ def _inconsistencies(file: AllianceFile) -> Iterator[tuple[_Place, str]]:
     elif default.line is not None or default.channels or default.force is not None:
         place = ("queues", file.queues.index(default), "id")
         yield place, "the default queue is the alliance's own and takes everything: it has no force, line or channels"
+    for number, force in enumerate(file.forces):
+        if force.agency == file.alliance.domain:
+            yield ("forces", number, "agency"), f"{force.agency} is the alliance's own domain"
+        if force.signed_policies and file.alliance.policy_authorities is None:
+            place = ("forces", number, "signed_policies")
+            yield place, "nobody could verify them: the alliance names no policy_authorities"
     for number, queue in enumerate(file.queues):
         if queue.force is not None and queue.force not in forces:
             yield ("queues", number, "force"), f"{queue.force} is none of this file's forces"

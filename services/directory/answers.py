@@ -28,6 +28,10 @@ class ForceAnswer(Answer):
     """The Police National Computer's code."""
     member: bool
     """A party to this alliance, or a neighbour that is only known."""
+    agency: str | None
+    """The domain name by which NENA i3 names it: the owner of its policies."""
+    signed_policies: bool
+    """It takes only policies that it has signed."""
 
 
 class SiteAnswer(Answer):

@@ -9,11 +9,12 @@ from fastapi import FastAPI
 
 from libs.service.publishing import publishing
 from libs.service.run import Health, service_app
-from services.directory import api, locate
+from services.directory import api, locate, policy_api
 from services.directory.settings import DirectorySettings
 from services.directory.stored import Picture
 
-DESCRIPTION = """What the alliance is: its forces, sites, queues, lines and boundaries; and who owns a place.
+DESCRIPTION = """What the alliance is: its forces, sites, queues, lines and boundaries; who owns a place; and each
+force's routing policies, as a NENA i3 Policy Store.
 
 Every change is published on `hueandcry.directory`, geometry on `hueandcry.areas`. Those who decide keep a copy of their
 own and do not ask here; this is for people and their tools."""
@@ -26,6 +27,7 @@ def make_app(settings: DirectorySettings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with publishing(app, settings, health, needs_database=False) as stood:
             picture = app.state.picture = Picture(stood.reader)
+            app.state.policy_writer, app.state.policy_reader = stood.writer, stood.reader
             # What is known is answered from memory, whatever else is away.
             health.add("alliance", picture.trouble)
             stood.background.start("picture", picture.run)
@@ -36,6 +38,6 @@ def make_app(settings: DirectorySettings) -> FastAPI:
         description=DESCRIPTION,
         settings=settings,
         lifespan=lifespan,
-        routers=[api.router, locate.router],
+        routers=[api.router, locate.router, policy_api.router],
         health=health,
     )

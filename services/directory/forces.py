@@ -59,6 +59,8 @@ def desired(file: AllianceFile, known: Iterable[KnownForce]) -> dict[str, Fact]:
             name=member.name,
             ons_code=member.ons_code or (listed.ons_code if listed else None),
             pnc_code=member.pnc_code or (listed.pnc_code if listed else None),
+            agency=member.agency or f"{member.id}.{alliance.domain}",
+            signed_policies=member.signed_policies,
         )
     for force in neighbours.values():
         facts[f"force/{force.id}"] = ForceDefined(**force._asdict(), member=False)
@@ -70,7 +72,11 @@ def desired(file: AllianceFile, known: Iterable[KnownForce]) -> dict[str, Fact]:
     for line in file.lines:
         facts[f"line/{line.id}"] = LineDefined(**line.model_dump())
     facts[f"alliance/{alliance.id}"] = AllianceDefined(
-        id=alliance.id, name=alliance.name, default_queue=alliance.default_queue
+        id=alliance.id,
+        name=alliance.name,
+        default_queue=alliance.default_queue,
+        domain=alliance.domain,
+        policy_authorities=alliance.policy_authorities,
     )
     return facts
 

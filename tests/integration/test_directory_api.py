@@ -193,6 +193,8 @@ async def test_what_the_alliance_is(client: httpx.AsyncClient) -> None:
         "onsCode": "E23000026",
         "pncCode": "40",
         "member": True,
+        "agency": "bedfordshire.queues.bch.example",
+        "signedPolicies": False,
     }
     assert [site["name"] for site in await get(client, "/v1/sites")] == ["Hinchingbrooke", "Welwyn Garden City"]
     queues = await get(client, "/v1/queues")

@@ -43,7 +43,7 @@ TRAFFIC: Mapping[str, Traffic] = {
         readers=("router", "router-erasures"),
     ),
     "directory": Traffic(
-        "Says what the alliance is: forces, sites, queues, lines and boundaries.",
+        "Says what the alliance is: forces, sites, queues, lines, policies and boundaries.",
         sends=(directory.TOPIC, directory.AREAS_TOPIC),
     ),
     "recording": Traffic(
@@ -66,7 +66,9 @@ TRAFFIC: Mapping[str, Traffic] = {
 KEYS: Mapping[str, str] = {
     contacts.TOPIC: "The contact's id, a UUIDv7: the stream's subject. A contact's events are in order.",
     routing.TOPIC: "The contact's id, a UUIDv7: the stream's subject. A contact's decisions are in order.",
-    directory.TOPIC: "The entity, as `force/bedfordshire` or `queue/alliance-default`; the latest of a key holds.",
+    directory.TOPIC: (
+        "The entity, as `force/bedfordshire`, `queue/alliance-default` or `policy/…`; the latest of a key holds."
+    ),
     directory.AREAS_TOPIC: "`area/` and the SHA-256 of the piece's content.",
     recording.TOPIC: "The incident's id; the contact's for its disposition. Both are UUIDv7.",
     erasures.TOPIC: "`erasure/` and the contact's id.",

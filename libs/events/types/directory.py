@@ -3,6 +3,7 @@
 Each `…Defined` carries the whole entity: the latest of a stream is what holds. `…Withdrawn` ends it.
 """
 
+from datetime import datetime
 from typing import ClassVar
 
 from libs.events.types.base import Fact, Part
@@ -20,6 +21,10 @@ class AllianceDefined(Fact, frozen=True, kw_only=True):
     name: str
     default_queue: str
     """The queue of last resort, by its id: for what cannot be placed."""
+    domain: str | None = None
+    """The alliance as an agency (NENA i3): the policyOwner of policies that are nobody else's."""
+    policy_authorities: str | None = None
+    """PEM: the certificates of those who vouch for whoever signs policies."""
 
 
 class ForceDefined(Fact, frozen=True, kw_only=True):
@@ -33,6 +38,10 @@ class ForceDefined(Fact, frozen=True, kw_only=True):
     pnc_code: str | None = None
     member: bool = True
     """A party to this alliance, or a neighbour that is only known."""
+    agency: str | None = None
+    """The domain name by which NENA i3 names the force: what its policies' policyOwner is, or contains."""
+    signed_policies: bool = False
+    """It takes only policies that it has signed."""
 
 
 class SiteDefined(Fact, frozen=True, kw_only=True):
@@ -84,6 +93,46 @@ class EntityWithdrawn(Fact, frozen=True, kw_only=True):
     entity: str
     """`force/…`, `site/…`, `queue/…` or `line/…`."""
     reason: str
+
+
+class PolicyStored(Fact, frozen=True, kw_only=True):
+    """A routing policy (NENA-STA-010.3, section 3.3) holds from here on, in place of the one before. Stream and key:
+    `policy/<id>`. The document travels with it as it came, and can be verified again."""
+
+    TYPE: ClassVar[str] = "uk.hueandcry.directory.policy-stored.v1"
+    TOPIC: ClassVar[str] = TOPIC
+
+    id: str
+    """Made from force, type and queue or id: the same for each version of a policy."""
+    force: str | None = None
+    """Whose it is. None: the alliance's own."""
+    policy_owner: str
+    policy_type: str
+    policy_queue_name: str | None = None
+    policy_id: str | None = None
+    policy_expiration_time: datetime | None = None
+    payload: str
+    """The JWS in the flattened JSON serialisation (RFC 7515): base64url of the policy document, byte for byte."""
+    protected: str
+    signature: str
+    """Empty: its force takes unsigned policies, and nobody signed it."""
+    warnings: tuple[str, ...] = ()
+    """What is allowed in it and will not have been meant."""
+    by: str
+    """The token's subject."""
+    reason: str | None = None
+    """As whoever stored it gave it; it is about the policy, and names nobody."""
+
+
+class PolicyWithdrawn(Fact, frozen=True, kw_only=True):
+    TYPE: ClassVar[str] = "uk.hueandcry.directory.policy-withdrawn.v1"
+    TOPIC: ClassVar[str] = TOPIC
+
+    id: str
+    force: str | None = None
+    by: str
+    """The token's subject."""
+    reason: str | None = None
 
 
 class AreaRef(Part, frozen=True, kw_only=True):
@@ -147,6 +196,8 @@ FACTS: tuple[type[Fact], ...] = (
     QueueDefined,
     LineDefined,
     EntityWithdrawn,
+    PolicyStored,
+    PolicyWithdrawn,
     BoundariesActivated,
     NeighbourhoodsActivated,
     AreaChunkPublished,

@@ -16,6 +16,7 @@ import jsonschema
 from deploy.local.issuer import make_token
 from libs.service.caller import ROLES
 from libs.service.trace import PURPOSE
+from tests.policies import a_policy, unsigned
 from tests.system import System
 
 SERVICES = ("intake", "router", "directory", "recording")
@@ -48,6 +49,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "review_break_glass": {"finding": "justified", "words": WORDS},
     "dispose_contact": {"disposition": "incident-opened", "incident": {"summary": WORDS, "location": PLACE}},
     "locate_shape": {"shape": PLACE},
+    "create_policy": unsigned(a_policy()),
+    "update_policy": unsigned(a_policy()),
 }
 """A body that each operation would take, by operation id. A new operation with a body needs one here."""
 

@@ -21,6 +21,7 @@ from libs.service.trace import BREAK_GLASS
 from tests.integration.bad_input.quick import Answer, Quick
 from tests.integration.bad_input.service import BODIES, SERVICES, Operation, Services
 from tests.integration.logs import until
+from tests.policies import a_policy, unsigned
 
 OWNER, PRESENTED, ANSWERING, FOREIGN = "cambridgeshire", "bedfordshire", "hertfordshire", "northamptonshire"
 GATEWAY, HANDLER, BUDDY = "the-trunk", "the-handler", "the-buddy"
@@ -58,6 +59,7 @@ LATER = {"claim_next", "add_leg"}
 TRIES = 5
 ON_QUEUES = {"show_queue", "claim_next"}
 ON_INCIDENTS = {"show_incident", "record_crime", "cancel_crime"}
+ON_POLICIES = {"update_policy", "delete_policy"}
 ON_ACCESSES = {"review_break_glass"}
 BREAKER = "the-breaker"
 """Of another force, in whose token's reach the owner's are: he opened two contacts by break-glass."""
@@ -65,7 +67,11 @@ QUERIES = {
     "locate": {"lat": 52.2, "lon": 0.12},
     "list_owing_contacts": {"disposition": "none", "limit": 200},
     "list_accesses": {"reader": BREAKER},
+    "retrieve_policies": {"policyType": "OriginationRoutePolicy"},
+    "enumerate_policies": {"policyType": "OriginationRoutePolicy"},
 }
+AGENCY = f"{OWNER}.queues.bch.example"
+ALLIANCE = "queues.bch.example"
 AGAIN = {
     "add_location": {"of": "other", "source": "handler", "shape": CAMBRIDGE},
     "end_contact": {"reason": "completed"},
@@ -77,7 +83,7 @@ AGAIN = {
 
 @dataclass(frozen=True)
 class Thing:
-    """A contact, the queue it waits or waited in, and its incident."""
+    """A contact, the queue it waits or waited in, that queue's policy, and its incident."""
 
     contact: str
     queue: str
@@ -89,7 +95,7 @@ class Thing:
     """Something of the owner's that was opened by break-glass."""
 
     def whose(self, operation: str) -> Belongs:
-        if operation in ON_QUEUES:
+        if operation in ON_QUEUES | ON_POLICIES:
             return self.queue_belongs
         if operation in ON_ACCESSES:
             return Belongs.to(OWNER)
@@ -132,12 +138,26 @@ class World:
             )
         return self.tokens[role, scope]
 
+    async def keep_policy(self, policy: dict[str, str]) -> None:
+        self.tokens.setdefault(("every role", "every scope"), self.services.headers())
+        headers = self.tokens["every role", "every scope"]
+        answer = await self.clients["directory"].request("POST", "/Policies", json=policy, headers=headers)
+        assert answer.status_code == 201, answer.text
+
     async def send(self, operation: Operation, thing: Thing, headers: dict[str, str]) -> Answer:
         named = {"contact_id": thing.contact, "queue_id": thing.queue, "incident_id": thing.incident, "force": OWNER}
         named["access_id"] = thing.access
         path = operation.path.format(**{name: named.get(name, "999999") for name in operation.parameters})
         body = AGAIN.get(operation.id, BODIES.get(operation.id)) if operation.needs_body else None
         query: dict[str, Any] = QUERIES.get(operation.id, {})
+        if operation.id in ON_POLICIES | {"create_policy"}:
+            # One of its own for each try: what one removes, another may be about to change.
+            query = policy_named(thing, policyType="OtherRoutePolicy", policyId=str(uuid4()))
+            policy = unsigned(a_policy(policyQueueName=None, **query))
+            if operation.id in ON_POLICIES and thing.queue_belongs.owners:
+                await self.keep_policy(policy)
+            body = policy if operation.needs_body else None
+            query = query if operation.id in ON_POLICIES else {}
         if operation.id == "show_audit":
             query = {"contact": thing.contact}
         for _ in range(TRIES):  # while a service says that it is busy, as it asks for
@@ -150,8 +170,13 @@ class World:
         return answer
 
 
+def policy_named(thing: Thing, **rest: str) -> dict[str, Any]:
+    """What names a policy of whoever the thing's queue belongs to."""
+    return {"policyOwner": ALLIANCE if None in thing.queue_belongs.owners else AGENCY, **rest}
+
+
 def on(operation: str) -> bool:
-    return operation in ON_CONTACTS | ON_QUEUES | ON_INCIDENTS | ON_ACCESSES
+    return operation in ON_CONTACTS | ON_QUEUES | ON_INCIDENTS | ON_ACCESSES | ON_POLICIES
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -253,6 +278,9 @@ async def world(services: Services) -> AsyncIterator[World]:
         )
 
     await until(recorded)
+    for thing in (forces, alliances):
+        queue = f"sip:{thing.queue}@queues.bch.example"
+        await made.keep_policy(unsigned(a_policy(**policy_named(thing, policyQueueName=queue))))
     yield made
     for client in clients.values():
         await client.aclose()
@@ -410,6 +438,15 @@ def _instead(world: World, operation: str, thing: Thing, caller: Caller) -> Thin
     return Thing(contact, *[getattr(thing, name) for name in list(Thing.__annotations__)[1:]])
 
 
+def _policies_listed(world: World, operation: str, caller: Caller, answer: Answer) -> list[str]:
+    """What is wrong with a list of policies; where nothing is to be shown, it is as if nothing were there."""
+    may = [thing for thing in (world.forces, world.alliances) if ACCESS[operation].admits(caller, thing.queue_belongs)]
+    if answer.status_code != (200 if may else 404):
+        return [f"{answer.status_code}: {answer.text[:200]}"]
+    shown = answer.json()["totalCount"] if may else 0
+    return [] if shown == len(may) else [f"{shown} policies are listed, not {len(may)}"]
+
+
 def _may_give_back(caller: Caller) -> bool:
     return "supervisor" in caller.roles or caller.subject == HANDLER
 
@@ -441,6 +478,13 @@ def _unexpected(world: World, operation: str, caller: Caller, answer: Answer) ->
     if operation == "replay_parked":
         right = answer.status_code == 404 and "No event is held" in answer.text
         return [] if right else [f"{answer.status_code}: {answer.text[:200]}"]
+    if operation == "create_policy":
+        admitted = ACCESS[operation].admits(caller, world.forces.queue_belongs)
+        return (
+            [] if answer.status_code == (201 if admitted else 403) else [f"{answer.status_code}: {answer.text[:200]}"]
+        )
+    if operation in ("retrieve_policies", "enumerate_policies"):
+        return _policies_listed(world, operation, caller, answer)
     if answer.status_code not in (200, 201):
         return [f"{answer.status_code}: {answer.text[:200]}"]
     match operation:

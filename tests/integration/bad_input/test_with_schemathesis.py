@@ -23,7 +23,8 @@ from services.recording.app import make_app as make_recording
 from services.router.app import RouterSettings
 from services.router.app import make_app as make_router
 from tests.conftest import MASTERS
-from tests.integration.bad_input.service import Services
+from tests.integration.bad_input.service import BODIES, Services
+from tests.policies import a_policy
 
 NOWHERE: dict[str, Any] = {
     "database_url": "postgresql://nobody@127.0.0.1:1/nothing",
@@ -43,6 +44,9 @@ NEVER = {"replay_parked"}
 Attempt: TypeAlias = Callable[[str, Case[Any]], None]
 SLUG = {"type": "string", "maxLength": 64, "pattern": "^[a-z][a-z0-9]*(-[a-z0-9]+)*$"}
 UUID = {"type": "string", "format": "uuid"}
+BASE64URL = {"type": "string", "pattern": "^[A-Za-z0-9_-]*$"}
+JWS = {"required": ["payload", "protected", "signature"], "additionalProperties": BASE64URL, "maxProperties": 3}
+POLICY = a_policy()
 
 
 def document(service: str) -> BaseSchema:
@@ -89,12 +93,26 @@ def point_to_what_is_there(case: Case[Any], known: dict[str, str]) -> None:
             case.path_parameters[name] = known[name]
     if _fits(case.query.get("contact"), UUID):
         case.query["contact"] = known["contact_id"]
+    if case.path == "/Policies" or case.path == "/PolicyEnums":
+        _point_to_the_policy(case, schemas)
     if isinstance(case.body, dict):
         for name, value in case.body.items():
             if name == "incidentId" and _fits(value, UUID):
                 case.body[name] = known["incident_id"]
             elif name in ("owningForce", "answeringForce", "force") and _fits(value, SLUG):
                 case.body[name] = known["force"]
+
+
+def _point_to_the_policy(case: Case[Any], schemas: dict[str, dict[str, Any]]) -> None:
+    """Where its parameters and its body have the right form, they are those of one that may be stored. The id goes:
+    it would name another."""
+    for name in ("policyOwner", "policyType", "policyQueueName"):
+        if name in case.query and _fits(case.query[name], schemas[name]):
+            case.query[name] = POLICY[name]
+    if _fits(case.query.get("policyId"), schemas.get("policyId", {})):
+        del case.query["policyId"]
+    if isinstance(case.body, dict) and _fits(case.body, JWS):
+        case.body.update(BODIES["create_policy"])
 
 
 def _fits(value: object, schema: dict[str, Any]) -> bool:

@@ -17,6 +17,8 @@ from libs.events.types.directory import (
     EntityWithdrawn,
     ForceDefined,
     LineDefined,
+    PolicyStored,
+    PolicyWithdrawn,
     QueueDefined,
     SiteDefined,
 )
@@ -24,6 +26,11 @@ from libs.events.types.directory import (
 
 def queue(name: str, force: str | None = "bedfordshire", **rest: object) -> QueueDefined:
     return QueueDefined(id=name, name=name, uri=f"sip:{name}@example.invalid", force=force, **rest)  # type: ignore[arg-type]
+
+
+def policy(id_: str, payload: str) -> PolicyStored:
+    of = {"policy_owner": "beds.test", "policy_type": "OtherRoutePolicy", "protected": "", "signature": "", "by": "ann"}
+    return PolicyStored(id=id_, payload=payload, **of)
 
 
 FACTS: tuple[Fact, ...] = (
@@ -37,6 +44,7 @@ FACTS: tuple[Fact, ...] = (
     queue("bedfordshire-web", channels=("web",), priority=6),
     queue("bedfordshire-online", channels=("online",), priority=4),
     LineDefined(id="b-999", line="999", force="bedfordshire", trunk="t-1", dialled_number="+441632960001"),
+    policy("p", "first"),
     BoundariesActivated(generation="g", source="s", accuracy_m=1.0, areas=()),
 )
 
@@ -51,6 +59,12 @@ def after(*facts: Fact | None) -> Alliance:
 @given(st.permutations(FACTS))
 def test_entities_may_come_in_any_order(facts: list[Fact]) -> None:
     assert after(*facts) == after(*FACTS)
+
+
+def test_the_latest_version_of_a_policy_holds_until_it_is_withdrawn() -> None:
+    stored = after(*FACTS, policy("q", "other"), policy("p", "second"))
+    assert {id_: one.payload for id_, one in stored.policies.items()} == {"p": "second", "q": "other"}
+    assert evolve(stored, PolicyWithdrawn(id="p", by="ann")).policies.keys() == {"q"}
 
 
 def test_a_picture_in_use_never_changes() -> None:

@@ -82,6 +82,9 @@ def test_a_good_file_is_read_whole() -> None:
         ("[alliance]", "x = 1\n[alliance]", "line 1: x: there is no such key"),
         ("[[lines]]", "[[lins]]", "line 28: lins: there is no such key"),
         ('"E23000026"', "23", "line 14: forces[2].ons_code: Input should be a valid string"),
+        ('id = "south"', 'agency = "queues.example"\nid = "south"', "line 12: forces[2].agency: queues.example is the"),
+        ('id = "south"', 'signed_policies = true\nid = "south"', "line 12: forces[2].signed_policies: nobody could"),
+        ('"queues.example"', '"q.example"\npolicy_authorities = "x"', "line 6: alliance.policy_authorities: this must"),
     ],
 )
 def test_what_is_wrong_is_one_sentence_with_line_and_key(wrong: str, right: str, said: str) -> None:
