@@ -96,6 +96,7 @@ ACCESS: dict[str, Rule] = {
     "list_lines": Rule(only(Scope.PUBLIC, "gateway", "supervisor", "auditor", "administrator")),
     "get_boundaries": Rule(only(Scope.PUBLIC, *_ALL)),
     "locate": Rule(only(Scope.PLACE, *_ALL)),
+    "lost": Rule(only(Scope.PLACE, "gateway", "partner", "administrator")),
     # recording
     "dispose_contact": Rule(only(Scope.DISPOSED, "handler", "supervisor", "recorder")),
     "list_owing_contacts": Rule(only(Scope.RECORDED, "handler", "supervisor", "recorder", "registrar", "auditor")),

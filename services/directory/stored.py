@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 import structlog
 
@@ -19,6 +20,8 @@ from libs.events.log.errors import Unavailable
 from libs.events.log.store import load_many, read_after
 from libs.events.types import Fact
 from libs.events.types.directory import AreaChunkPublished, BoundariesActivated
+from libs.places import Atlas
+from services.directory import boundaries as generations
 from services.directory.boundaries import chunk_subject
 
 log = structlog.get_logger(__name__)
@@ -28,12 +31,24 @@ BATCH = 100
 """Events a read: a hundred chunks of geometry are some 40 MB."""
 
 
+@dataclass(frozen=True, eq=False)
+class InForce:
+    """A generation of boundaries with its geometry, and since when it rules."""
+
+    boundaries: BoundariesActivated
+    atlas: Atlas
+    chunks: dict[str, bytes]
+    """Every piece of its geometry, by hash, as published."""
+    since: datetime
+
+
 @dataclass
 class Stored:
-    """The store, folded: the alliance without its atlas, and the version of every stream."""
+    """The store, folded: the alliance without its atlas, and the version and last change of every stream."""
 
     alliance: Alliance = NOTHING_KNOWN
     versions: dict[str, int] = field(default_factory=dict)
+    changed: dict[str, datetime] = field(default_factory=dict)
     position: int = 0
 
     async def catch_up(self, database: Database) -> bool:
@@ -50,6 +65,7 @@ class Stored:
                     fact = None
                 self.alliance = evolve(self.alliance, fact)
                 self.versions[event.subject] = event.version
+                self.changed[event.subject] = event.time
                 self.position = position
         return self.position > before
 
@@ -63,6 +79,13 @@ class Picture:
         self._in_use: BoundariesActivated | None = None
         self._unreadable: BoundariesActivated | None = None
         self._current = NOTHING_KNOWN
+        self.in_force: InForce | None = None
+        """The generation in use; None until there is one."""
+
+    @property
+    def changed(self) -> dict[str, datetime]:
+        """When each entity was last said anew, by subject."""
+        return self._stored.changed
 
     @property
     def current(self) -> Alliance:
@@ -107,5 +130,6 @@ class Picture:
             self._unreadable = boundaries
             return
         self._in_use = boundaries
+        self.in_force = InForce(boundaries, atlas, chunks, self._stored.changed[generations.SUBJECT])
         self._current = replace(self._current, atlas=atlas)
         log.info("boundaries_in_use", generation=boundaries.generation)

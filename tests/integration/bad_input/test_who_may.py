@@ -18,7 +18,7 @@ from libs.service.access import ACCESS, OPEN
 from libs.service.caller import ROLES, Caller
 from libs.service.scopes import Belongs, Tie
 from tests.integration.bad_input.quick import Answer, Quick
-from tests.integration.bad_input.service import BODIES, SERVICES, Operation, Services
+from tests.integration.bad_input.service import BODIES, OTHERS, SERVICES, Operation, Services
 from tests.integration.logs import until
 
 OWNER, PRESENTED, ANSWERING, FOREIGN = "cambridgeshire", "bedfordshire", "hertfordshire", "northamptonshire"
@@ -116,7 +116,12 @@ class World:
         if operation.id == "show_audit":
             query = {"contact": thing.contact}
         return await self.clients[operation.service].request(
-            operation.method.upper(), path, json=body, params=query, headers=headers
+            operation.method.upper(),
+            path,
+            json=body,
+            content=OTHERS.get(operation.id),
+            params=query,
+            headers=headers,
         )
 
 
