@@ -20,26 +20,15 @@ from libs.events.log.errors import Unavailable
 from libs.events.log.store import load_many, read_after
 from libs.events.types import Fact
 from libs.events.types.directory import AreaChunkPublished, BoundariesActivated
-from libs.places import Atlas
 from services.directory import boundaries as generations
 from services.directory.boundaries import chunk_subject
+from services.directory.generation import InForce
 
 log = structlog.get_logger(__name__)
 
 POLL_S = 0.25
 BATCH = 100
 """Events a read: a hundred chunks of geometry are some 40 MB."""
-
-
-@dataclass(frozen=True, eq=False)
-class InForce:
-    """A generation of boundaries with its geometry, and since when it rules."""
-
-    boundaries: BoundariesActivated
-    atlas: Atlas
-    chunks: dict[str, bytes]
-    """Every piece of its geometry, by hash, as published."""
-    since: datetime
 
 
 @dataclass

@@ -15,7 +15,7 @@ import shapely
 from libs.events.types.directory import AreaRef
 from libs.places import decode_area
 from libs.places.grid import to_wgs84_many
-from services.directory.stored import InForce
+from services.directory.generation import InForce
 
 if TYPE_CHECKING:
     import numpy as np

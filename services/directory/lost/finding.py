@@ -21,11 +21,11 @@ from libs.places import Located, postcodes
 from libs.places.outline import outline
 from libs.places.pidf import BRITISH, Address
 from services.directory.boundaries import SUBJECT
+from services.directory.generation import InForce
 from services.directory.lost.boundary import area_of
 from services.directory.lost.refusal import Refusal
 from services.directory.lost.request import FindService, Location
 from services.directory.lost.services import resolve
-from services.directory.stored import InForce
 
 KEEP = timedelta(hours=1)
 """How long a client may keep a mapping: what changes at noon is nobody's answer at one."""

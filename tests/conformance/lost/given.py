@@ -15,10 +15,10 @@ from services.directory.alliance_file import SHIPPED, read
 from services.directory.areas import load_areas
 from services.directory.boundaries import SUBJECT, plan
 from services.directory.forces import desired
+from services.directory.generation import InForce
 from services.directory.known import known_forces
 from services.directory.lost.door import answer_to
 from services.directory.lost.finding import Ground
-from services.directory.stored import InForce
 from tests.places import SHARED
 
 MESSAGES = SHARED / "lost"
