@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MAX_CORNERS = 4_000
 """Of a boundary: some 90 kB of XML."""
-_TOLERANCES_M = (2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1_000.0)
+_TOLERANCES_M = (2.0, 5.0, 10.0, 15.0, 25.0, 35.0, 50.0, 75.0, 100.0, 150.0, 250.0, 500.0, 1_000.0)
 _LONGEST_EDGE_M = 2_000.0
 """A line that is straight on the grid is off by 10 cm at most when it is drawn straight in degrees."""
 
@@ -78,12 +78,18 @@ def _within(area: shapely.Geometry) -> shapely.Geometry | None:
     """The area, or as much of it as can be drawn in MAX_CORNERS."""
     if shapely.get_num_coordinates(area) <= MAX_CORNERS:
         return area
+    shapely.prepare(area)
     for tolerance in _TOLERANCES_M:
-        # Simplifying moves a line by the tolerance at most; a tenth more, because round corners are drawn with chords.
-        smaller = shapely.simplify(shapely.buffer(area, -1.1 * tolerance, quad_segs=4), tolerance)
+        parts = shapely.get_parts(area)
+        large = parts[shapely.area(parts) > (2.0 * tolerance) ** 2]  # of the others little would be left
+        # Simplifying moves a line by the tolerance at most: what is left of it further inside is within the area.
+        simpler = shapely.simplify(shapely.multipolygons(large), tolerance)
+        if shapely.get_num_coordinates(simpler) > MAX_CORNERS:
+            continue
+        smaller = shapely.buffer(simpler, -tolerance, join_style="mitre")
         if shapely.is_empty(smaller):
             return None
-        if shapely.get_num_coordinates(smaller) <= MAX_CORNERS and shapely.is_valid(smaller):
+        if shapely.get_num_coordinates(smaller) <= MAX_CORNERS and shapely.contains(area, smaller):
             return smaller
     return None
 
