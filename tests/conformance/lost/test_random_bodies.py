@@ -15,8 +15,8 @@ from lxml import etree
 from libs.places.safe_xml import MAX_BYTES, MAX_ELEMENTS
 from tests.conformance.lost.given import CAMBRIDGE, LOST, MESSAGES, Server, civic, find, geodetic, point, texts
 
-SOON_S = 20.0
-"""On a machine with much else to do; the slowest takes some tens of milliseconds by itself."""
+SOON_S = 5.0
+"""Of processor time, whatever else the machine has to do; the slowest takes a tenth of a second."""
 KEPT_BYTES = 48 * 1024 * 1024
 LAUGHS = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
 BILLION_LAUGHS = f'<!DOCTYPE x [<!ENTITY l0 "ha">{LAUGHS}]><x a="&l9;">&l9;</x>'
@@ -81,9 +81,9 @@ HOSTILE: dict[str, tuple[str | bytes, str | None]] = {
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_what_is_sent_to_do_harm_is_refused_with_the_reason(kind: str, server: Server) -> None:
     message, error = HOSTILE[kind]
-    before, began = psutil.Process().memory_info().rss, time.monotonic()
+    before, began = psutil.Process().memory_info().rss, time.process_time()
     root = server.ask(message)
-    assert time.monotonic() - began < SOON_S
+    assert time.process_time() - began < SOON_S
     assert psutil.Process().memory_info().rss - before < KEPT_BYTES
     if error is None:
         assert etree.QName(root).localname == "findServiceResponse"
@@ -215,9 +215,9 @@ def test_random_and_mutated_bodies_are_answered_in_lost(
         server.ask(body)
     before = psutil.Process().memory_info().rss
     for body in bodies(count):
-        began = time.monotonic()
+        began = time.process_time()
         root = server.ask(body)
-        slowest = max(slowest, time.monotonic() - began)
+        slowest = max(slowest, time.process_time() - began)
         name = etree.QName(root).localname
         met[etree.QName(root[0]).localname if name == "errors" else name] += 1
         assert texts(root, "/l:errors/l:internalError") == [], body
