@@ -49,3 +49,9 @@ def to_wgs84(easting: float, northing: float) -> tuple[float, float]:
     """Latitude and longitude in WGS 84 degrees of a grid place, by the same transformation backwards."""
     lon, lat = _transform(easting, northing, direction="INVERSE")
     return lat, lon
+
+
+def to_wgs84_many(places: "NDArray[np.float64]") -> "NDArray[np.float64]":
+    """As `to_wgs84` for rows of easting, northing: rows of latitude, longitude."""
+    lons, lats = _transform(places[:, 0], places[:, 1], direction="INVERSE")
+    return np.column_stack([lats, lons])

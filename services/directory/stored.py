@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 import structlog
 
@@ -22,7 +23,9 @@ from libs.events.types import Fact
 from libs.events.types.directory import AreaChunkPublished, BoundariesActivated, NeighbourhoodsActivated
 from libs.places import Atlas, decode_area
 from libs.places.neighbourhoods import Neighbourhood, Neighbourhoods
+from services.directory import boundaries as generations
 from services.directory.boundaries import chunk_subject
+from services.directory.generation import InForce
 
 log = structlog.get_logger(__name__)
 
@@ -33,10 +36,11 @@ BATCH = 100
 
 @dataclass
 class Stored:
-    """The store, folded: the alliance without its atlas, and the version of every stream."""
+    """The store, folded: the alliance without its atlas, and the version and last change of every stream."""
 
     alliance: Alliance = NOTHING_KNOWN
     versions: dict[str, int] = field(default_factory=dict)
+    changed: dict[str, datetime] = field(default_factory=dict)
     position: int = 0
 
     async def catch_up(self, database: Database) -> bool:
@@ -53,6 +57,7 @@ class Stored:
                     fact = None
                 self.alliance = evolve(self.alliance, fact)
                 self.versions[event.subject] = event.version
+                self.changed[event.subject] = event.time
                 self.position = position
         return self.position > before
 
@@ -60,11 +65,11 @@ class Stored:
 async def stored_atlas(database: Database, boundaries: BoundariesActivated) -> Atlas:
     """The atlas of a stored generation. Raises KeyError for a piece that is not stored, ValueError for one that cannot
     be read, Unavailable."""
-    chunks = await _chunks(database, [area.hashes for area in boundaries.areas])
+    chunks = await stored_chunks(database, [area.hashes for area in boundaries.areas])
     return await asyncio.to_thread(read_atlas, boundaries, chunks)
 
 
-async def _chunks(database: Database, hashes: Iterable[Sequence[str]]) -> dict[str, bytes]:
+async def stored_chunks(database: Database, hashes: Iterable[Sequence[str]]) -> dict[str, bytes]:
     chunks: dict[str, bytes] = {}
     for some in hashes:  # not all at once: a read must not last long
         streams = await load_many(database, [chunk_subject(sha256) for sha256 in some])
@@ -101,6 +106,13 @@ class Picture:
         self._current = NOTHING_KNOWN
         self._neighbourhoods: dict[str, Neighbourhoods] = {}
         self._settled: list[NeighbourhoodsActivated] = []
+        self.in_force: InForce | None = None
+        """The generation in use; None until there is one."""
+
+    @property
+    def changed(self) -> dict[str, datetime]:
+        """When each entity was last said anew, by subject."""
+        return self._stored.changed
 
     @property
     def current(self) -> Alliance:
@@ -140,7 +152,7 @@ class Picture:
                 await self._take_over_neighbourhoods(activated)
 
     async def _take_over_neighbourhoods(self, activated: NeighbourhoodsActivated) -> None:
-        chunks = await _chunks(self._database, _by_the_hundred(activated))
+        chunks = await stored_chunks(self._database, _by_the_hundred(activated))
         self._settled = [other for other in self._settled if other.force != activated.force] + [activated]
         try:
             self._neighbourhoods[activated.force] = await asyncio.to_thread(read_neighbourhoods, activated, chunks)
@@ -149,11 +161,13 @@ class Picture:
 
     async def _take_over(self, boundaries: BoundariesActivated) -> None:
         try:
-            atlas = await stored_atlas(self._database, boundaries)
+            chunks = await stored_chunks(self._database, [area.hashes for area in boundaries.areas])
+            atlas = await asyncio.to_thread(read_atlas, boundaries, chunks)
         except (KeyError, ValueError) as error:
             log.error("boundaries_unreadable", generation=boundaries.generation, error=repr(error))
             self._unreadable = boundaries
             return
         self._in_use = boundaries
+        self.in_force = InForce(boundaries, atlas, chunks, self._stored.changed[generations.SUBJECT])
         self._current = replace(self._current, atlas=atlas)
         log.info("boundaries_in_use", generation=boundaries.generation)

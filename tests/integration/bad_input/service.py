@@ -52,7 +52,14 @@ BODIES: dict[str, dict[str, Any]] = {
     "create_policy": unsigned(a_policy()),
     "update_policy": unsigned(a_policy()),
 }
-"""A body that each operation would take, by operation id. A new operation with a body needs one here."""
+"""A body that each operation would take, by operation id. A new operation with a JSON body needs one here."""
+LOST = b"""<?xml version="1.0" encoding="UTF-8"?>
+<findService xmlns="urn:ietf:params:xml:ns:lost1" xmlns:gml="http://www.opengis.net/gml">
+ <location id="1" profile="geodetic-2d"><gml:Point><gml:pos>52.1356 -0.4685</gml:pos></gml:Point></location>
+ <service>urn:service:sos.police</service>
+</findService>"""
+OTHERS: dict[str, tuple[str, bytes]] = {"lost": ("application/lost+xml", LOST)}
+"""The same for operations that take something else than JSON, with its media type. They have tests of their own."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,7 @@ class Operation:
     parameters: dict[str, Any]
     """The schemas of those in the path."""
     takes_body: bool
+    """JSON."""
     needs_body: bool
     guarded: bool
 
@@ -91,14 +99,15 @@ class Services:
                     if method not in METHODS or (methods and method not in methods):
                         continue
                     body = operation.get("requestBody", {})
+                    takes = "application/json" in body.get("content", {})
                     yield Operation(
                         service,
                         operation["operationId"],
                         method,
                         path,
                         {p["name"]: p["schema"] for p in operation.get("parameters", ()) if p["in"] == "path"},
-                        bool(body),
-                        bool(body.get("required")),
+                        bool(takes),
+                        bool(takes and body.get("required")),
                         bool(operation.get("security")),
                     )
 

@@ -19,7 +19,7 @@ from libs.service.caller import ROLES, Caller
 from libs.service.scopes import Belongs, Tie
 from libs.service.trace import BREAK_GLASS
 from tests.integration.bad_input.quick import Answer, Quick
-from tests.integration.bad_input.service import BODIES, SERVICES, Operation, Services
+from tests.integration.bad_input.service import BODIES, OTHERS, SERVICES, Operation, Services
 from tests.integration.logs import until
 from tests.policies import a_policy, unsigned
 
@@ -162,7 +162,12 @@ class World:
             query = {"contact": thing.contact}
         for _ in range(TRIES):  # while a service says that it is busy, as it asks for
             answer = await self.clients[operation.service].request(
-                operation.method.upper(), path, json=body, params=query, headers=headers
+                operation.method.upper(),
+                path,
+                json=body,
+                content=OTHERS.get(operation.id),
+                params=query,
+                headers=headers,
             )
             if answer.status_code != 503:
                 break
