@@ -46,8 +46,8 @@ MAX_DEPTH = 64
 """Of objects and lists in each other; no body of ours has over seven levels."""
 MAX_ITEMS = 2_000
 """Of one list or object; no list of ours holds over a thousand."""
-MAX_TEXT = 64 * 1024
-"""Characters of one text; the longest of ours holds 20,000."""
+MAX_TEXT = 192 * 1024
+"""Characters of one text: a routing policy comes as one; the longest of a contact holds 20,000."""
 
 _json = msgspec.json.Decoder()
 _DIGIT = re.compile(rb"[0-9]")

@@ -121,6 +121,8 @@ async def everything(broker: Broker, topic: str) -> list[ConsumerRecord]:
     """Each partition's in order."""
     async with kafka.started(AIOKafkaConsumer(**broker.options(), auto_offset_reset="earliest")) as consumer:
         known = await kafka.topics(consumer, [topic])
+        if topic not in known:
+            return []  # it was made this moment
         partitions = [TopicPartition(topic, number) for number in known[topic].partitions]
         consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)

@@ -183,6 +183,9 @@ def test_section_8_4_2_an_address_is_validated_as_far_as_its_postcode_goes(serve
     assert texts(right, "//l:unchecked") == ["ca:A3"]
     wrong = server.ask(find(civic(country="GB", A3="Luton", PC="LU99 9ZZ"), attributes=asked))
     assert texts(wrong, "//l:invalid") == ["ca:PC"]
+    assert texts(wrong, "//l:displayName")[0] == "Bedfordshire", "the town places it"
+    wrong = server.ask(find(civic(country="GB", A3="Nowhere in England", PC="LU99 9ZZ"), attributes=asked))
+    assert texts(wrong, "//l:invalid") == ["ca:PC"]
     assert texts(wrong, "//l:warnings/l:defaultMappingReturned/@message")
     element = right.xpath("//l:locationValidation", namespaces=NAMES)[0]
     assert element.nsmap["ca"] == "urn:ietf:params:xml:ns:pidf:geopriv10:civicAddr"
