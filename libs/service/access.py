@@ -127,7 +127,7 @@ ACCESS: dict[str, Rule] = {
     "update_policy": Rule(only(Scope.POLICY, "administrator")),
     "delete_policy": Rule(only(Scope.POLICY, "administrator")),
     "retrieve_versions": Rule(only(Scope.PUBLIC, *_ALL)),
-    "lost": Rule(only(Scope.PLACE, "gateway", "partner", "administrator")),
+    "lost": Rule(only(Scope.PLACE, "gateway", "administrator")),
     # recording
     "dispose_contact": Rule(only(Scope.DISPOSED, "handler", "supervisor", "recorder"), trace="combination"),
     "list_owing_contacts": Rule(only(Scope.RECORDED, "handler", "supervisor", "recorder", "registrar", "auditor")),

@@ -58,6 +58,8 @@ PERSON = (NUMBER, NUMBER[3:], NAME, "Quillfeather", STREET, "under the gnome", N
 NEIGHBOUR: dict[str, Any] = {**CALL, "name": "Ada Wren", "callingNumber": "+447700900111", "words": "A bicycle is gone"}
 ASKED = {"authority": "DPO/1", "reason": "request"}
 KEEPING = ("intake", "router", "recording")
+HOME = "cambridgeshire"
+"""Which owns the place they come from."""
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +84,7 @@ async def take(running: System, body: dict[str, Any], *, routed: bool = True) ->
 
 async def shown(running: System, contact: str, role: str = "handler", path: str = "") -> dict[str, Any]:
     async with running.client("intake", role) as client:
-        answer = await client.get(f"/v1/contacts/{contact}{path}")
+        answer = await client.get(f"/v1/contacts/{contact}{path}", headers=running.headers(role, home=HOME))
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
 
@@ -348,14 +350,14 @@ def is_stopped(child: Child) -> bool:
     return bool(psutil.Process(child.pid).status() == psutil.STATUS_STOPPED)
 
 
-@pytest.mark.parametrize("step", ["key", "event"])
+@pytest.mark.parametrize("step", ["key", pytest.param("event", marks=pytest.mark.long)])
 async def test_a_contact_whose_relay_is_killed_before_its_key_or_event_is_read_and_can_be_erased(
     step: str, running: System
 ) -> None:
     with held_relay(running, step) as held:
         await with_intake_standing_by(running)
         contact = await take(running, CALL, routed=False)
-        await until(lambda: is_stopped(held))
+        await until(lambda: is_stopped(held), patience_s=90)
         held.kill()
 
         async def routed_by_its_place() -> bool:
@@ -369,7 +371,10 @@ async def test_a_contact_whose_relay_is_killed_before_its_key_or_event_is_read_a
     await check_no_key_is_left(running, contact)
 
 
-@pytest.mark.parametrize("step", ["erasure", "tombstone", "position"])
+@pytest.mark.parametrize(
+    "step",
+    [pytest.param("erasure", marks=pytest.mark.long), "tombstone", pytest.param("position", marks=pytest.mark.long)],
+)
 async def test_an_erasure_whose_relay_is_killed_before_it_is_told_is_told_all_the_same(
     step: str, running: System
 ) -> None:
@@ -377,7 +382,7 @@ async def test_an_erasure_whose_relay_is_killed_before_it_is_told_is_told_all_th
         await with_intake_standing_by(running)
         contact = await take(running, CALL)
         await erase(running, contact)
-        await until(lambda: is_stopped(held))
+        await until(lambda: is_stopped(held), patience_s=90)
         held.kill()
         await confirmed(running, contact)
     await until(lambda: tombstones_are_last(running, contact))
@@ -385,14 +390,17 @@ async def test_an_erasure_whose_relay_is_killed_before_it_is_told_is_told_all_th
     assert (await shown(running, contact))["person"] is None
 
 
-@pytest.mark.parametrize("failed_over", [False, True], ids=["its lock kept", "its lock lost"])
+@pytest.mark.parametrize(
+    "failed_over",
+    [pytest.param(False, id="its lock kept", marks=pytest.mark.long), pytest.param(True, id="its lock lost")],
+)
 async def test_a_relay_that_is_paused_with_a_key_and_wakes_after_the_erasure_leaves_no_key(
     failed_over: bool, running: System
 ) -> None:
     with held_relay(running, "key") as held:
         await with_intake_standing_by(running)
         contact = await take(running, CALL, routed=False)
-        await until(lambda: is_stopped(held))  # it has the key in memory, and has not sent it
+        await until(lambda: is_stopped(held), patience_s=90)  # it has the key in memory, and has not sent it
         await erase(running, contact)
         if failed_over:  # PostgreSQL takes it for dead; intake's own relay tells the events and the erasure
             async with database(running, "intake") as connection:

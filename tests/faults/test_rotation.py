@@ -18,6 +18,10 @@ from deploy.local.issuer import signing_key
 from deploy.local.kafka_access import set_passwords
 from deploy.local.layout import SERVICE_PORTS
 from deploy.local.secret_files import keep_secret
+from deploy.local.topics import KEEPING
+from libs.events.log import masters
+from libs.events.log.keyring import read_masters
+from libs.events.log.masters import Place
 from tests.faults.load import Load, arriving
 from tests.faults.test_kill import each_is_there_once
 from tests.integration.logs import until
@@ -66,10 +70,21 @@ async def the_issuers_key(running: System) -> None:
     assert signing_key(running.layout.secrets).thumbprint() != before
 
 
+async def the_master_key(running: System) -> None:
+    """Every key is wrapped by a new one, and the old one destroyed, as `libs.events.log.keyring` does it."""
+    file = running.layout.secrets / "master.keys"
+    places = [Place(f"/{service}", running.logins[service].owner_url) for service in KEEPING]
+    *_, old = read_masters(file.read_text())
+    await masters.rotate(file, places, print)
+    await masters.destroy(file, places, old.id)
+    assert old.id not in [master.id for master in read_masters(file.read_text())]
+
+
 ROTATIONS: tuple[Callable[[System], Awaitable[None]], ...] = (
     the_databases_passwords,
     kafkas_passwords,
     the_issuers_key,
+    the_master_key,
 )
 """All there is to rotate. A new secret of the system is one more row."""
 

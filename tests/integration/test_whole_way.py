@@ -169,7 +169,7 @@ async def all_incidents(running: System, count: int) -> list[dict[str, Any]]:
         await until(all_there, patience_s=60)
 
         async def whole(at: int) -> None:
-            # Its owner's supervisor opens it; what happened outside the alliance, one of a force whose contact led to it.
+            # Its owner's supervisor; of what happened outside the alliance, one of a force whose contact led to it.
             for home in dict.fromkeys([found[at]["owningForce"], *running.forces]):
                 headers = running.headers("supervisor", home=home)
                 answer = await client.get(f"/v1/incidents/{found[at]['id']}", headers=headers)

@@ -140,7 +140,10 @@ async def in_chunks(body: bytes) -> AsyncIterator[bytes]:
         yield body[start : start + (1 << 16)]
 
 
-ONCE_WITHOUT_A_KEY = {"release_contact", "confirm_owner", "erase_contact", "record_crime", "cancel_crime"}
+ONCE_WITHOUT_A_KEY = {
+    *("release_contact", "confirm_owner", "erase_contact", "record_crime", "cancel_crime"),
+    *("create_policy", "locate_shape", "review_break_glass"),
+}
 """Operations that are once in effect however often they are sent."""
 
 

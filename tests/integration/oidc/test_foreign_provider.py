@@ -133,7 +133,7 @@ async def test_each_service_account_may_what_its_token_says_and_nothing_else(
         for method, operation in item.items():
             if operation["operationId"] in OPEN:
                 continue
-            address = path.format(contact_id=taken.json()["id"], id="1")
+            address = path.format(contact_id=taken.json()["id"], id="1", hold_id="1", duty_id="1")
             body = {"json": {}} if method == "post" else {}
             as_partner = await believing.request(method, address, headers=partner, **body)
             assert as_partner.status_code == 403, f"{method} {path}: {as_partner.text}"
