@@ -67,8 +67,8 @@ QUERIES = {
     "locate": {"lat": 52.2, "lon": 0.12},
     "list_owing_contacts": {"disposition": "none", "limit": 200},
     "list_accesses": {"reader": BREAKER},
-    "retrieve_policies": {"policyType": "OriginationRoutePolicy"},
-    "enumerate_policies": {"policyType": "OriginationRoutePolicy"},
+    "retrieve_policies": {"policyType": "NormalNextHopRoutePolicy"},
+    "enumerate_policies": {"policyType": "NormalNextHopRoutePolicy"},
 }
 AGENCY = f"{OWNER}.queues.bch.example"
 ALLIANCE = "queues.bch.example"
@@ -285,7 +285,9 @@ async def world(services: Services) -> AsyncIterator[World]:
     await until(recorded)
     for thing in (forces, alliances):
         queue = f"sip:{thing.queue}@queues.bch.example"
-        await made.keep_policy(unsigned(a_policy(**policy_named(thing, policyQueueName=queue))))
+        await made.keep_policy(
+            unsigned(a_policy(**policy_named(thing, policyType="NormalNextHopRoutePolicy", policyQueueName=queue)))
+        )
     yield made
     for client in clients.values():
         await client.aclose()
@@ -471,6 +473,8 @@ def _not_done(operation: str, thing: Thing, caller: Caller, answer: Answer) -> l
         wanted = (201, 409)  # the first; after him it is reviewed
     if operation == "release_contact" and not _may_give_back(caller):
         wanted = (403,)  # it is known, and in another's hands
+    if operation == "end_contact" and caller.roles == {"gateway"} and caller.subject not in (GATEWAY, BUDDY):
+        wanted = (409,)  # it is known, and no leg of it is this gateway's
     if operation == "add_leg" and thing.belongs.presented is None:
         wanted = (409,)  # it is known, and no call
     if operation == "release_contact" and thing.belongs.handler is None:
