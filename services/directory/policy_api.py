@@ -10,12 +10,13 @@ change, and a scope that does not hold a policy is told 404, as if it were not t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, TypeAlias, TypeVar
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, BeforeValidator
 from starlette.requests import Request
 
 from libs.alliance import Alliance
@@ -57,6 +58,17 @@ _PROBLEMS: Mapping[Kind, type[Problem]] = {
 }
 _T = TypeVar("_T")
 
+_WRITTEN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+([Zz]|[+-][0-9]{2}:[0-9]{2})", re.IGNORECASE)
+
+
+def _written(value: object) -> object:
+    """A number is no time: nobody says of which epoch."""
+    if isinstance(value, str) and not _WRITTEN.fullmatch(value):
+        raise ValueError("must be a time with its offset from UTC (RFC 3339)")
+    return value
+
+
+Moment: TypeAlias = Annotated[AwareDatetime, BeforeValidator(_written)]
 _Owner = Query(alias="policyOwner", max_length=300, description="As the policies have it: a domain name, or with one.")
 _Type = Query(alias="policyType", max_length=64, description=f"One of {', '.join(POLICY_TYPES)}.")
 _Queue = Query(alias="policyQueueName", max_length=300, description="A queue's URI.")
@@ -69,11 +81,11 @@ AnyQueue: TypeAlias = Annotated[str | None, _Queue]
 AnyId: TypeAlias = Annotated[str | None, _Id]
 Limit: TypeAlias = Annotated[int, Query(ge=1, le=MAX_PAGE, description="The most that one answer holds.")]
 Start: TypeAlias = Annotated[int, Query(ge=1, le=2**31 - 1, description="The first of the answer, counting from 1.")]
-At: TypeAlias = Annotated[AwareDatetime | None, Query(description="As it was then; not later than now.")]
+At: TypeAlias = Annotated[Moment | None, Query(description="As it was then; not later than now.")]
 Reason: TypeAlias = Annotated[Name | None, Query(description="Why, kept with the change. It must name nobody.")]
 
 
-@router.get("/Policies", summary="Retrieve policies", responses=responses(404, 451, 452))
+@router.get("/Policies", summary="Retrieve policies", responses=responses(404, 414, 451, 452))
 async def retrieve_policies(
     request: Request,
     now: Now,
@@ -103,7 +115,7 @@ async def retrieve_policies(
     )
 
 
-@router.get("/PolicyEnums", summary="Enumerate policies", responses=responses(404, 451, 452))
+@router.get("/PolicyEnums", summary="Enumerate policies", responses=responses(404, 414, 451, 452))
 async def enumerate_policies(
     request: Request,
     now: Now,
@@ -113,7 +125,7 @@ async def enumerate_policies(
     queue_name: AnyQueue = None,
     policy_id: AnyId = None,
     updated_since: Annotated[
-        AwareDatetime | None, Query(alias="policiesUpdatedSince", description="Only what was changed after that.")
+        Moment | None, Query(alias="policiesUpdatedSince", description="Only what was changed after that.")
     ] = None,
     limit: Limit = MAX_PAGE,
     start: Start = 1,
@@ -139,7 +151,7 @@ async def enumerate_policies(
     "/Policies",
     summary="Store a policy",
     status_code=201,
-    responses=responses(409, 434, 436, 437, 438, 451, 452, 459),
+    responses=responses(409, 414, 434, 436, 437, 438, 451, 452, 459),
 )
 async def create_policy(
     request: Request,
@@ -160,7 +172,7 @@ async def create_policy(
 @router.put(
     "/Policies",
     summary="Update a policy",
-    responses=responses(404, 409, 434, 436, 437, 438, 451, 452, 460),
+    responses=responses(404, 409, 414, 434, 436, 437, 438, 451, 452, 460),
 )
 async def update_policy(
     request: Request,
@@ -183,7 +195,7 @@ async def update_policy(
     return await _store(request, now, caller, reason, envelope, policy, agency, replaces=True)
 
 
-@router.delete("/Policies", summary="Withdraw a policy", responses=responses(404, 409, 451, 452))
+@router.delete("/Policies", summary="Withdraw a policy", responses=responses(404, 409, 414, 451, 452))
 async def delete_policy(
     request: Request,
     now: Now,

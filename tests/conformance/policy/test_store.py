@@ -195,6 +195,8 @@ async def test_3_3_1_2_4_a_policy_that_was_withdrawn_is_unknown_and_may_be_store
         (404, {"policyOwner": HERTS}),
         (422, {"policyOwners": BEDS}),
         (422, {"at": "2026-01-01T00:00:00"}),
+        (422, {"at": "0.5"}),
+        (422, {"at": "1700000000"}),
         (422, {"at": "2999-01-01T00:00:00Z"}),
         (422, {"at": "9999-12-31T23:59:59-12:00"}),
         (422, {"at": "0001-01-01T00:00:00+12:00"}),
