@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Final, TypeAlias, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
@@ -43,6 +43,20 @@ class Answer(BaseModel):
 
     def json_bytes(self) -> bytes:
         return self.__pydantic_serializer__.to_json(self, by_alias=True)
+
+
+_WRITTEN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+([Zz]|[+-][0-9]{2}:[0-9]{2})", re.IGNORECASE)
+
+
+def _written(value: object) -> object:
+    """A number is no time: nobody says of which epoch."""
+    if not isinstance(value, str) or not _WRITTEN.fullmatch(value):
+        raise ValueError("must be a time with its offset from UTC (RFC 3339)")
+    return value
+
+
+Moment: TypeAlias = Annotated[AwareDatetime, BeforeValidator(_written)]
+"""A time as RFC 3339 writes it."""
 
 
 class _Personal:

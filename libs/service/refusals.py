@@ -12,9 +12,11 @@ from typing import Any, TypeVar, cast
 import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from libs.events.cipher import Erased
@@ -64,7 +66,7 @@ async def _http(request: Request, error: Exception) -> Response:
         case 404:
             refusal: Problem = problem.NotFound(headers=headers)
         case 405:
-            allowed = headers.get("Allow", "")
+            allowed = headers["Allow"] = ", ".join(sorted(_methods_here(request)))
             refusal = problem.MethodNotAllowed(
                 f"{allowed or 'Another method'} is taken here, {request.method} is not.", headers=headers
             )
@@ -76,6 +78,17 @@ async def _http(request: Request, error: Exception) -> Response:
             logger.error("an error without a problem of its own", status=status)
             refusal = problem.Internal()
     return answer(refusal)
+
+
+def _methods_here(request: Request) -> set[str]:
+    """What the address takes, of all operations at it: the router names those of the first alone."""
+    routes = (context.original_route for context in iter_route_contexts(request.app.routes))
+    return {
+        method
+        for route in routes
+        if isinstance(route, Route) and route.path_regex.match(request.scope["path"])
+        for method in route.methods or ()
+    }
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
 from libs.events.types.contacts import LocationSource
@@ -15,7 +15,7 @@ from libs.places.national_grid import NotAReference, read_reference
 from libs.places.outline import MAX_RADIUS_M
 from libs.places.postcodes import normalise
 from libs.service.access import allow
-from libs.service.bodies import Body
+from libs.service.bodies import Body, Moment
 from libs.service.problem import Fault, Invalid, NotFound, Unavailable, responses
 from libs.service.shapes import ShapeBody
 from services.directory.api import Now
@@ -81,7 +81,7 @@ class LocateBody(Body):
     """Who says so. It is taken at its word, whoever it is."""
     certainty_percent: Annotated[float, Field(ge=0, le=100)] | None = None
     """How sure the source is that the shape holds the place; 95 where it does not say (RFC 5491)."""
-    taken_at: AwareDatetime | None = None
+    taken_at: Moment | None = None
     """When the position was taken. It moves nothing: the boundaries in force now answer."""
 
 

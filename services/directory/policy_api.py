@@ -10,13 +10,11 @@ change, and a scope that does not hold a policy is told 404, as if it were not t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, TypeAlias, TypeVar
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import AwareDatetime, BeforeValidator
 from starlette.requests import Request
 
 from libs.alliance import Alliance
@@ -25,7 +23,7 @@ from libs.policy import NORMAL_NEXT_HOP, ORIGINATION, OTHER, POLICY_TYPES, Kind,
 from libs.policy.values import sip_uri
 from libs.service import problem
 from libs.service.access import Belongs, allow, may_know
-from libs.service.bodies import Name
+from libs.service.bodies import Moment, Name
 from libs.service.caller import Caller
 from libs.service.context import current_traceparent
 from libs.service.problem import Fault, Forbidden, Invalid, NotFound, Problem, responses
@@ -57,18 +55,6 @@ _PROBLEMS: Mapping[Kind, type[Problem]] = {
     "priority": problem.PolicyPriority,
 }
 _T = TypeVar("_T")
-
-_WRITTEN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+([Zz]|[+-][0-9]{2}:[0-9]{2})", re.IGNORECASE)
-
-
-def _written(value: object) -> object:
-    """A number is no time: nobody says of which epoch."""
-    if isinstance(value, str) and not _WRITTEN.fullmatch(value):
-        raise ValueError("must be a time with its offset from UTC (RFC 3339)")
-    return value
-
-
-Moment: TypeAlias = Annotated[AwareDatetime, BeforeValidator(_written)]
 _Owner = Query(alias="policyOwner", max_length=300, description="As the policies have it: a domain name, or with one.")
 _Type = Query(alias="policyType", max_length=64, description=f"One of {', '.join(POLICY_TYPES)}.")
 _Queue = Query(alias="policyQueueName", max_length=300, description="A queue's URI.")

@@ -62,7 +62,7 @@ async def until_opened(client: httpx.AsyncClient, services: Services, report: st
         listed = (await client.get(url, params={"limit": 100})).json()["incidents"]
         for one in listed:
             incident = (await client.get(f"{url}/{one['id']}")).json()
-            if report in incident["contacts"]:
+            if report in incident.get("contacts", ()):  # another force's is not shown
                 opened.append(incident)
         return bool(opened)
 
