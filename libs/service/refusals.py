@@ -82,13 +82,13 @@ async def _http(request: Request, error: Exception) -> Response:
 
 def _methods_here(request: Request) -> set[str]:
     """What the address takes, of all operations at it: the router names those of the first alone."""
-    routes = (context.original_route for context in iter_route_contexts(request.app.routes))
-    return {
-        method
-        for route in routes
-        if isinstance(route, Route) and route.path_regex.match(request.scope["path"])
-        for method in route.methods or ()
-    }
+    routes = [
+        context.original_route
+        for context in iter_route_contexts(request.app.routes)
+        if isinstance(context.original_route, Route)
+    ]
+    found = next((route.path for route in routes if route.path_regex.match(request.scope["path"])), None)
+    return {method for route in routes if route.path == found for method in route.methods or ()}
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

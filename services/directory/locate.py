@@ -79,7 +79,7 @@ class LocateBody(Body):
     shape: ShapeBody
     source: LocationSource | None = None
     """Who says so. It is taken at its word, whoever it is."""
-    certainty_percent: Annotated[float, Field(ge=0, le=100)] | None = None
+    certainty_percent: Annotated[float, Field(ge=0, le=100, strict=True)] | None = None
     """How sure the source is that the shape holds the place; 95 where it does not say (RFC 5491)."""
     taken_at: Moment | None = None
     """When the position was taken. It moves nothing: the boundaries in force now answer."""

@@ -121,7 +121,8 @@ def _point_to_the_policy(case: Case[Any], schemas: dict[str, dict[str, Any]]) ->
             case.query[name] = (LISTED if case.path == "/PolicyEnums" else POLICY)[name]
     if "policyId" in case.query and _fits(case.query["policyId"], schemas["policyId"]):
         del case.query["policyId"]
-    if isinstance(case.body, dict) and _fits(case.body, JWS):
+    meant_well = case.meta is None or case.meta.generation.mode.is_positive
+    if meant_well and isinstance(case.body, dict) and _fits(case.body, JWS):
         case.body.update(BODIES["create_policy"])
 
 
