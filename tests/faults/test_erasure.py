@@ -331,19 +331,23 @@ def held_relay(running: System, step: str) -> Iterator[Child]:
         held.kill()
 
 
-async def with_intake_standing_by(running: System) -> None:
-    """Start intake once the other process has the relay's lock."""
+async def with_intake_standing_by(running: System, held: Child) -> None:
+    """Start intake once the other process has the relay's lock in intake's database, and not one that is just dying."""
     async with database(running, "intake") as connection:
 
         async def has_the_lock() -> bool:
-            held = (
-                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND (classid, objid) = (1285, 1) AND granted"
-            )
-            return bool(await connection.fetchval(held))
+            holder = await connection.fetchval(_HOLDER)
+            return holder in {one.laddr.port for one in psutil.Process(held.pid).net_connections("tcp")}
 
-        await until(has_the_lock)
+        await until(has_the_lock, patience_s=60)
     running.restart("intake")
     await asyncio.to_thread(running.wait, "intake")
+
+
+_HOLDER = """
+SELECT a.client_port FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid
+WHERE a.datname = current_database() AND l.locktype = 'advisory' AND (l.classid, l.objid) = (1285, 1) AND l.granted
+"""
 
 
 def is_stopped(child: Child) -> bool:
@@ -355,7 +359,7 @@ async def test_a_contact_whose_relay_is_killed_before_its_key_or_event_is_read_a
     step: str, running: System
 ) -> None:
     with held_relay(running, step) as held:
-        await with_intake_standing_by(running)
+        await with_intake_standing_by(running, held)
         contact = await take(running, CALL, routed=False)
         await until(lambda: is_stopped(held), patience_s=90)
         held.kill()
@@ -379,7 +383,7 @@ async def test_an_erasure_whose_relay_is_killed_before_it_is_told_is_told_all_th
     step: str, running: System
 ) -> None:
     with held_relay(running, step) as held:
-        await with_intake_standing_by(running)
+        await with_intake_standing_by(running, held)
         contact = await take(running, CALL)
         await erase(running, contact)
         await until(lambda: is_stopped(held), patience_s=90)
@@ -398,7 +402,7 @@ async def test_a_relay_that_is_paused_with_a_key_and_wakes_after_the_erasure_lea
     failed_over: bool, running: System
 ) -> None:
     with held_relay(running, "key") as held:
-        await with_intake_standing_by(running)
+        await with_intake_standing_by(running, held)
         contact = await take(running, CALL, routed=False)
         await until(lambda: is_stopped(held), patience_s=90)  # it has the key in memory, and has not sent it
         await erase(running, contact)
