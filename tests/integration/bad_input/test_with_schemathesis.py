@@ -40,8 +40,10 @@ APPS = {
     "intake": make_intake(IntakeSettings(**NOWHERE)),  # last: it ends the contact that the others work with
 }
 """Not served: their documents are needed before anything runs, to make a test of each operation."""
-NEVER = {"replay_parked"}
-"""Operations that cannot answer 2xx here: nothing is parked."""
+NEVER = {"replay_parked", "lift_hold", "lift_duty", "place_hold", "place_duty", "rectify_contact"}
+"""There is nothing parked, nothing stands that could be lifted, and the contact that is there may have been erased."""
+REFUSALS = [400, 401, 403, 404, 405, 406, 409, 414, 415, 422, *range(434, 461)]
+"""NENA i3's own for policies among them."""
 Attempt: TypeAlias = Callable[[str, Case[Any]], None]
 SLUG = {"type": "string", "maxLength": 64, "pattern": "^[a-z][a-z0-9]*(-[a-z0-9]+)*$"}
 UUID = {"type": "string", "format": "uuid"}
@@ -61,7 +63,7 @@ def document(service: str) -> BaseSchema:
             "checks": {
                 "positive_data_acceptance": {"enabled": False},
                 # What is longer than it may be can make the address too long.
-                "negative_data_rejection": {"expected-statuses": [400, 401, 403, 404, 405, 406, 409, 414, 415, 422]},
+                "negative_data_rejection": {"expected-statuses": REFUSALS},
             },
             "cache": {"enabled": False},
         }
