@@ -27,6 +27,7 @@ from aiokafka import TopicPartition
 from deploy.local import parts
 from deploy.local.layout import ROOT
 from deploy.local.process import Child, spawn
+from deploy.local.topics import KEEPING
 from libs.events.cipher import Unopened
 from libs.events.envelope import Event, to_headers
 from libs.events.log import kafka
@@ -57,7 +58,6 @@ CALL: dict[str, Any] = {  # presented to nobody: while nothing is published it i
 PERSON = (NUMBER, NUMBER[3:], NAME, "Quillfeather", STREET, "under the gnome", NOTE, str(CAMBRIDGE["lat"]))
 NEIGHBOUR: dict[str, Any] = {**CALL, "name": "Ada Wren", "callingNumber": "+447700900111", "words": "A bicycle is gone"}
 ASKED = {"authority": "DPO/1", "reason": "request"}
-KEEPING = ("intake", "router", "recording")
 HOME = "cambridgeshire"
 """Which owns the place they come from."""
 
