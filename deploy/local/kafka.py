@@ -183,7 +183,8 @@ class Kafka:
         try:
             properties = keep_secret(draft, "format.properties", self._properties(draft / "data"))
             cluster = urlsafe_b64encode(uuid4().bytes).decode().rstrip("=")  # as Kafka writes its ids
-            command = ["kafka.tools.StorageTool", "format", "--standalone", "--cluster-id", cluster]
+            # one word: an id may begin with a dash
+            command = ["kafka.tools.StorageTool", "format", "--standalone", f"--cluster-id={cluster}"]
             command += ["--config", str(properties)]
             for name in (ITSELF, OPERATOR):
                 command += ["--add-scram", f"{MECHANISM}=[name={name},password={self.password(name)}]"]
