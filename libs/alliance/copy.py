@@ -29,6 +29,7 @@ from libs.events.types.directory import (
     AreaChunkPublished,
     BoundariesActivated,
     NeighbourhoodsActivated,
+    OverlayActivated,
 )
 
 log = structlog.get_logger(__name__)
@@ -158,6 +159,8 @@ class AllianceCopy:
                 self._announced_at = time.monotonic()
             elif isinstance(fact, NeighbourhoodsActivated):
                 self._shelf.forgo({sha256 for area in fact.areas for sha256 in area.hashes})
+            elif isinstance(fact, OverlayActivated):
+                self._shelf.forgo(set(fact.hashes))
         self._changed.set()
 
     def _put_on_shelf(self, chunk: AreaChunkPublished) -> None:

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from libs.events.types import Fact
+from libs.events.types.agreement import AgreementMade
 from libs.events.types.contacts import Channel, Line
 from libs.events.types.directory import (
     AllianceDefined,
@@ -21,11 +22,13 @@ from libs.events.types.directory import (
     ForceDefined,
     LineDefined,
     NeighbourhoodsActivated,
+    OverlayActivated,
     PolicyStored,
     PolicyWithdrawn,
     QueueDefined,
     SiteDefined,
 )
+from libs.events.types.manner import CrimeReferenceDefined, GreetingDefined, HolidaysDefined, HoursDefined
 
 if TYPE_CHECKING:
     from libs.places import Atlas
@@ -54,6 +57,15 @@ class Alliance:
     """The generation in use: an earlier one, or none, until every area of the announced one is here."""
     neighbourhoods: Mapping[str, NeighbourhoodsActivated] = field(default_factory=dict)
     """The areas inside each force, by force, as they were announced last."""
+    overlays: Mapping[str, OverlayActivated] = field(default_factory=dict)
+    """What suggests a force and decides nothing, by id."""
+    hours: Mapping[str, HoursDefined] = field(default_factory=dict)
+    holidays: Mapping[str, HolidaysDefined] = field(default_factory=dict)
+    greetings: Mapping[str, GreetingDefined] = field(default_factory=dict)
+    crime_references: Mapping[str, CrimeReferenceDefined] = field(default_factory=dict)
+    """By force."""
+    agreements: Mapping[str, AgreementMade] = field(default_factory=dict)
+    """Every version of the agreement; `libs.alliance.agreement` says which is in force."""
     position: int = 0
     """How many directory events this picture has seen."""
 
@@ -140,7 +152,18 @@ class Alliance:
 
 NOTHING_KNOWN = Alliance()
 
-_TABLES: dict[str, str] = {"force": "forces", "site": "sites", "queue": "queues", "line": "lines"}
+_TABLES: dict[str, str] = {
+    "force": "forces",
+    "site": "sites",
+    "queue": "queues",
+    "line": "lines",
+    "overlay": "overlays",
+    "hours": "hours",
+    "holidays": "holidays",
+    "greeting": "greetings",
+    "crime-reference": "crime_references",
+    "agreement": "agreements",
+}
 
 
 def evolve(alliance: Alliance, fact: Fact | None) -> Alliance:
@@ -174,6 +197,18 @@ def _changes(alliance: Alliance, fact: Fact | None) -> dict[str, Any]:
             return {"boundaries": fact}
         case NeighbourhoodsActivated():
             return {"neighbourhoods": {**alliance.neighbourhoods, fact.force: fact}}
+        case OverlayActivated():
+            return {"overlays": {**alliance.overlays, fact.id: fact}}
+        case HoursDefined():
+            return {"hours": {**alliance.hours, fact.id: fact}}
+        case HolidaysDefined():
+            return {"holidays": {**alliance.holidays, fact.id: fact}}
+        case GreetingDefined():
+            return {"greetings": {**alliance.greetings, fact.id: fact}}
+        case CrimeReferenceDefined():
+            return {"crime_references": {**alliance.crime_references, fact.force: fact}}
+        case AgreementMade():
+            return {"agreements": {**alliance.agreements, fact.id: fact}}
         case EntityWithdrawn():
             return _without(alliance, fact.entity)
         case _:

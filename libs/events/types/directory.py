@@ -4,8 +4,9 @@ Each `…Defined` carries the whole entity: the latest of a stream is what holds
 """
 
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, Literal, TypeAlias
 
+from libs.events.types import agreement, manner
 from libs.events.types.base import Fact, Part
 from libs.events.types.contacts import Channel, Line
 
@@ -27,6 +28,21 @@ class AllianceDefined(Fact, frozen=True, kw_only=True):
     """PEM: the certificates of those who vouch for whoever signs policies."""
 
 
+ForceKind: TypeAlias = Literal["territorial", "special", "scotland", "northern-ireland"]
+"""Of England and Wales; of the railway, of defence, of the nuclear industry; of the other two jurisdictions."""
+
+
+class Reach(Part, frozen=True, kw_only=True):
+    """A way to reach a force that it tells the public."""
+
+    by: Literal["telephone", "text", "web"]
+    to: str
+    """A number as people dial it, or an https URL."""
+    purpose: Literal["emergency", "non-emergency", "information"]
+    source: str
+    """Where it is published."""
+
+
 class ForceDefined(Fact, frozen=True, kw_only=True):
     TYPE: ClassVar[str] = "uk.hueandcry.directory.force-defined.v1"
     TOPIC: ClassVar[str] = TOPIC
@@ -42,6 +58,9 @@ class ForceDefined(Fact, frozen=True, kw_only=True):
     """The domain name by which NENA i3 names the force: what its policies' policyOwner is, or contains."""
     signed_policies: bool = False
     """It takes only policies that it has signed."""
+    kind: ForceKind = "territorial"
+    """Only a territorial force of England and Wales has an area here; the others own no place by it."""
+    reach: tuple[Reach, ...] = ()
 
 
 class SiteDefined(Fact, frozen=True, kw_only=True):
@@ -91,7 +110,8 @@ class EntityWithdrawn(Fact, frozen=True, kw_only=True):
     TOPIC: ClassVar[str] = TOPIC
 
     entity: str
-    """`force/…`, `site/…`, `queue/…` or `line/…`."""
+    """`force/…`, `site/…`, `queue/…`, `line/…`, `hours/…`, `holidays/…`, `greeting/…`, `crime-reference/…`,
+    `overlay/…` or `agreement/…`."""
     reason: str
 
 
@@ -178,6 +198,38 @@ class NeighbourhoodsActivated(Fact, frozen=True, kw_only=True):
     areas: tuple[NeighbourhoodRef, ...]
 
 
+OverlayKind: TypeAlias = Literal["railway", "airport", "port", "defence", "nuclear", "other"]
+
+
+class OverlayFeature(Part, frozen=True, kw_only=True):
+    id: str
+    """As its publisher names it: `EGGW`."""
+    name: str
+    force: str
+    """Who is suggested."""
+
+
+class OverlayActivated(Fact, frozen=True, kw_only=True):
+    """Places where another force than the owner, or a unit of it, may be meant: a railway, an airport. From here on an
+    answer suggests it within reach of one; whose a place is, it never decides. Stream and key: `overlay/<id>`."""
+
+    TYPE: ClassVar[str] = "uk.hueandcry.directory.overlay-activated.v1"
+    TOPIC: ClassVar[str] = TOPIC
+
+    id: str
+    name: str
+    kind: OverlayKind
+    generation: str
+    source: str
+    """Whose data it is, with the attribution its licence asks for."""
+    within_m: float
+    """How far from a feature it is suggested."""
+    features: tuple[OverlayFeature, ...]
+    hashes: tuple[str, ...]
+    """SHA-256 of each chunk, in order. Joined, the chunks are the zlib-deflated WKB of a GeometryCollection in
+    EPSG:27700: a point, line or area for each feature, in their order."""
+
+
 class AreaChunkPublished(Fact, frozen=True, kw_only=True):
     """A piece of geometry, named by its content. Stream and key: `area/<sha256>`."""
 
@@ -200,5 +252,8 @@ FACTS: tuple[type[Fact], ...] = (
     PolicyWithdrawn,
     BoundariesActivated,
     NeighbourhoodsActivated,
+    OverlayActivated,
     AreaChunkPublished,
+    *manner.FACTS,
+    *agreement.FACTS,
 )
