@@ -26,7 +26,7 @@ from libs.places.neighbourhoods import Neighbourhood, Neighbourhoods
 from services.directory import boundaries as generations
 from services.directory.boundaries import chunk_subject
 from services.directory.generation import InForce
-from services.directory.history import History
+from services.directory.told import Told
 
 log = structlog.get_logger(__name__)
 
@@ -42,7 +42,7 @@ class Stored:
     alliance: Alliance = NOTHING_KNOWN
     versions: dict[str, int] = field(default_factory=dict)
     changed: dict[str, datetime] = field(default_factory=dict)
-    history: History = field(default_factory=History)
+    told: Told = field(default_factory=Told)
     position: int = 0
 
     async def catch_up(self, database: Database) -> bool:
@@ -58,7 +58,7 @@ class Stored:
                     log.error("own_event_malformed", event_id=str(event.id), type=event.type, error=str(error))
                     fact = None
                 self.alliance = evolve(self.alliance, fact)
-                self.history.add(event.time, event.subject, event.version, fact)
+                self.told.add(event.time, event.subject, event.version, fact)
                 self.versions[event.subject] = event.version
                 self.changed[event.subject] = event.time
                 self.position = position
@@ -118,8 +118,8 @@ class Picture:
         return self._stored.changed
 
     @property
-    def history(self) -> History:
-        return self._stored.history
+    def told(self) -> Told:
+        return self._stored.told
 
     @property
     def current(self) -> Alliance:

@@ -34,7 +34,7 @@ class Said:
     fact: Fact | None
 
 
-class History:
+class Told:
     """Filled by `add`, in the store's order; asked by `at` and `of`."""
 
     def __init__(self) -> None:
