@@ -54,10 +54,14 @@ def terms(versions: Iterable[AgreementMade]) -> list[Term]:
             raise Inconsistent(
                 following.id, f"after {one.id} ends on {one.last_day} nothing would be in force until this"
             )
-    return [
-        Term(one, start_of(one.first_day), _ends(one, following))
-        for one, following in zip(ordered, [*ordered[1:], None], strict=True)
-    ]
+    return spans(ordered)
+
+
+def spans(versions: Iterable[AgreementMade]) -> list[Term]:
+    """The same for versions that were accepted; never raises, whatever they are."""
+    ordered = sorted(versions, key=lambda one: (one.first_day, one.id))
+    nexts = dict(zip(range(len(ordered)), ordered[1:], strict=False))
+    return [Term(one, start_of(one.first_day), _ends(one, nexts.get(n))) for n, one in enumerate(ordered)]
 
 
 def _ends(one: AgreementMade, following: AgreementMade | None) -> datetime | None:

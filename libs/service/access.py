@@ -79,6 +79,7 @@ def only(scope: Scope, *roles: str) -> dict[str, Scope]:
 
 _ALL = sorted(ROLES - {"partner"})
 """A partner is shown what its force's feed says (Kafka), and nothing here."""
+_AGREED = ("supervisor", "finance", "auditor", "data-protection", "registrar", "administrator")
 _STAFF = only(Scope.CONTACT, "handler", "supervisor")
 _CHANGES = only(Scope.CARRIED, "gateway") | _STAFF
 _PROTECTS = only(Scope.PROTECTED, "data-protection", "registrar")
@@ -118,6 +119,14 @@ ACCESS: dict[str, Rule] = {
     "list_sites": Rule(only(Scope.PUBLIC, *_ALL)),
     "list_queue_definitions": Rule(only(Scope.PUBLIC, *_ALL)),
     "list_lines": Rule(only(Scope.PUBLIC, "gateway", "supervisor", "auditor", "administrator")),
+    "list_hours": Rule(only(Scope.PUBLIC, *_ALL)),
+    "list_holidays": Rule(only(Scope.PUBLIC, *_ALL)),
+    "list_greetings": Rule(only(Scope.PUBLIC, *_ALL)),
+    "list_crime_references": Rule(only(Scope.PUBLIC, *_ALL)),
+    "list_overlays": Rule(only(Scope.PUBLIC, *_ALL)),
+    "list_force_versions": Rule(only(Scope.PUBLIC, *_ALL)),
+    "get_agreement": Rule(only(Scope.PUBLIC, *_AGREED)),
+    "list_agreements": Rule(only(Scope.PUBLIC, *_AGREED)),
     "get_boundaries": Rule(only(Scope.PUBLIC, *_ALL)),
     "locate": Rule(only(Scope.PLACE, *_ALL)),
     "locate_shape": Rule(only(Scope.PLACE, *_ALL)),

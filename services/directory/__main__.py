@@ -16,7 +16,7 @@ from services.directory.app import make_app
 from services.directory.areas import load_areas
 from services.directory.boundaries import GenerationChanged
 from services.directory.forces import Contradiction
-from services.directory.known import known_forces
+from services.directory.known import known_forces, known_holidays
 from services.directory.load import load
 from services.directory.neighbourhoods import load_neighbourhoods, read_file
 from services.directory.settings import DirectorySettings, LoadSettings
@@ -61,7 +61,7 @@ def main() -> int:
 async def _load(file: AllianceFile, settings: LoadSettings) -> int:
     database = await Database.connect(settings.database_url, source=settings.source, max_size=2)
     try:
-        loaded = await load(database, file, known_forces(), load_areas())
+        loaded = await load(database, file, known_forces(), load_areas(), known_holidays())
     finally:
         await database.close()
     for sentence in loaded.sentences():

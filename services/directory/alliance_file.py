@@ -9,41 +9,23 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from libs.events.types.contacts import Channel, Line
 from libs.policy import authorities
+from services.directory import agreement_entries, manner_entries
+from services.directory.agreement_entries import Agreement
+from services.directory.forms import Domain, Entry, Id, Name, like
+from services.directory.manner_entries import CrimeReferences, Greeting, Holidays, Hours
 
 SHIPPED = Path(__file__).parents[2] / "deploy" / "alliances"
 MAX_BYTES = 1024 * 1024
 
 
-def _like(pattern: str, what: str) -> AfterValidator:
-    """Text of this form, and what to call it to people."""
-
-    def check(value: str) -> str:
-        if re.fullmatch(pattern, value) is None:
-            raise ValueError(f"this must be {what}")
-        return value
-
-    return AfterValidator(check)
-
-
-Id = Annotated[
-    str,
-    _like(r"(?=.{1,64}$)[a-z0-9]+(-[a-z0-9]+)*", "lower-case letters, digits and hyphens, at most 64 (as north-999)"),
-]
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
-
-
 class Unusable(Exception):
     """The file cannot be loaded. Its message is one sentence for whoever wrote the file."""
-
-
-class _Entry(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def _authorities(value: str) -> str:
@@ -54,10 +36,7 @@ def _authorities(value: str) -> str:
     return value
 
 
-Domain = Annotated[str, _like(r"(?=.{1,253}$)[a-z0-9-]+(\.[a-z0-9-]+)*", "a domain name (as queues.example.org)")]
-
-
-class TheAlliance(_Entry):
+class TheAlliance(Entry):
     id: Id
     name: Name
     default_queue: Id
@@ -67,25 +46,25 @@ class TheAlliance(_Entry):
     """Who vouches for whoever signs policies."""
 
 
-class Force(_Entry):
+class Force(Entry):
     id: Id
     name: Name
-    pnc_code: Annotated[str, _like(r"[0-9]{2}", "two digits in quotes")] | None = None
-    ons_code: Annotated[str, _like(r"[EWSN][0-9]{8}", "an ONS code (as E23000026)")] | None = None
+    pnc_code: Annotated[str, like(r"[0-9]{2}", "two digits in quotes")] | None = None
+    ons_code: Annotated[str, like(r"[EWSN][0-9]{8}", "an ONS code (as E23000026)")] | None = None
     agency: Domain | None = None
     """The owner of its policies; `<id>.<the alliance's domain>` where it names none."""
     signed_policies: bool = False
 
 
-class Site(_Entry):
+class Site(Entry):
     id: Id
     name: Name
 
 
-class Queue(_Entry):
+class Queue(Entry):
     id: Id
     name: Name
-    uri: Annotated[str, _like(r"(?=.{1,300}$)sips?:[^\s@]+@[^\s@]+", "a SIP URI")] | None = None
+    uri: Annotated[str, like(r"(?=.{1,300}$)sips?:[^\s@]+@[^\s@]+", "a SIP URI")] | None = None
     force: Id | None = None
     line: Line | None = None
     channels: tuple[Channel, ...] = ()
@@ -94,23 +73,30 @@ class Queue(_Entry):
     max_length: int = Field(default=10_000, ge=1, le=1_000_000)
 
 
-class TheLine(_Entry):
+class TheLine(Entry):
     id: Id
     line: Line
     force: Id
-    trunk: Annotated[str, _like(r"[\x21-\x7e]{1,64}", "1 to 64 letters, digits and signs without spaces")] | None = None
-    dialled_number: Annotated[str, _like(r"\+[1-9][0-9]{6,14}", "an E.164 number (as +441632960001)")] | None = None
+    trunk: Annotated[str, like(r"[\x21-\x7e]{1,64}", "1 to 64 letters, digits and signs without spaces")] | None = None
+    dialled_number: Annotated[str, like(r"\+[1-9][0-9]{6,14}", "an E.164 number (as +441632960001)")] | None = None
 
 
-class AllianceFile(_Entry):
+class AllianceFile(Entry):
     alliance: TheAlliance
     forces: tuple[Force, ...] = Field(min_length=1, max_length=100)
     sites: tuple[Site, ...] = Field(default=(), max_length=100)
     queues: tuple[Queue, ...] = Field(min_length=1, max_length=2_000)
     lines: tuple[TheLine, ...] = Field(default=(), max_length=10_000)
+    hours: tuple[Hours, ...] = Field(default=(), max_length=10_000)
+    holidays: tuple[Holidays, ...] = Field(default=(), max_length=200)
+    greetings: tuple[Greeting, ...] = Field(default=(), max_length=2_000)
+    crime_references: tuple[CrimeReferences, ...] = Field(default=(), max_length=100)
+    agreements: tuple[Agreement, ...] = Field(default=(), max_length=200)
 
 
-_Table = Literal["forces", "sites", "queues", "lines"]
+CALENDARS = ("england-and-wales", "scotland", "northern-ireland")
+"""Those that come with the product (data/holidays.csv)."""
+_Table = Literal["forces", "sites", "queues", "lines", "hours", "holidays", "greetings", "agreements"]
 _SAID = {"extra_forbidden": "there is no such key", "missing": "this key is missing"}
 """Where pydantic's own words are not for people."""
 _Place = tuple[str | int, ...]
@@ -164,9 +150,9 @@ def parse(text: str, name: str) -> AllianceFile:
 
 def _inconsistencies(file: AllianceFile) -> Iterator[tuple[_Place, str]]:
     """What each entry alone cannot show."""
-    tables: tuple[_Table, ...] = ("forces", "sites", "queues", "lines")
-    for table in tables:
+    for table in get_args(_Table):
         yield from _repeated(file, table, "id")
+    yield from _repeated(file, "crime_references", "force")
     yield from _repeated(file, "lines", "trunk")
     yield from _repeated(file, "lines", "dialled_number")
     yield from _repeated(file, "queues", "uri")
@@ -194,9 +180,15 @@ def _inconsistencies(file: AllianceFile) -> Iterator[tuple[_Place, str]]:
             yield ("lines", number, "force"), f"{line.force} is none of this file's forces"
         if line.trunk is None and line.dialled_number is None:
             yield ("lines", number, "id"), "a line has a trunk, a dialled_number, or both"
+    yield from manner_entries.inconsistencies(
+        *(file.hours, file.holidays, file.greetings, file.crime_references),
+        known={"force": forces, "queue": queues, "line": {line.id for line in file.lines}},
+        shipped=CALENDARS,
+    )
+    yield from agreement_entries.inconsistencies(file.agreements, forces)
 
 
-def _repeated(file: AllianceFile, table: _Table, key: str) -> Iterator[tuple[_Place, str]]:
+def _repeated(file: AllianceFile, table: str, key: str) -> Iterator[tuple[_Place, str]]:
     seen = set()
     for number, entry in enumerate(getattr(file, table)):
         value = getattr(entry, key)
@@ -216,21 +208,38 @@ def _sentence(text: str, name: str, place: _Place, message: str) -> str:
 def _line_of(text: str, place: _Place) -> int | None:
     """The line of the key, or of the table it is missing from; None where the file is not written in plain tables."""
     table, *path = place
-    name = re.escape(str(table))
-    if not path:
-        header, skip = rf'\s*("?{name}"?\s*=|\[+\s*{name}\s*\])', 0
-    elif isinstance(path[0], int):
-        header, skip = rf"\s*\[\[\s*{name}\s*\]\]", path[0]
+    lines = text.splitlines()
+    begins, ends = 0, len(lines)
+    if path and isinstance(path[0], int):
+        begins, ends = _table(lines, str(table), path.pop(0), begins, ends)
+        if begins and len(path) > 1 and isinstance(path[0], str) and isinstance(path[1], int):
+            inner, inner_ends = _table(lines, f"{table}.{path[0]}", path[1], begins, ends)
+            if inner:
+                begins, ends, path = inner, inner_ends, path[2:]
     else:
-        header, skip = rf"\s*\[\s*{name}\s*\]", 0
+        name = re.escape(str(table))
+        begins = _first(lines, rf"\s*\[+\s*{name}\s*\]" if path else rf'\s*("?{name}"?\s*=|\[+\s*{name}\s*\])', 0, ends)
+    if not begins:
+        return None
     key = next((part for part in path if isinstance(part, str)), None)
-    found: int | None = None
-    for at, line in enumerate(text.splitlines(), 1):
-        if found is None:
-            if re.match(header, line):
-                found, skip = (at, 0) if skip == 0 else (None, skip - 1)
-        elif re.match(r"\s*\[", line):
-            break
-        elif key is not None and re.match(rf'\s*"?{re.escape(key)}"?\s*=', line):
-            return at
-    return found
+    if key is None:
+        return begins
+    until = _first(lines, r"\s*\[\s*\[?\s*[A-Za-z_.\"-]+\s*\]", begins, ends) or ends + 1
+    return _first(lines, rf'\s*"?{re.escape(key)}"?\s*=', begins, until - 1) or begins
+
+
+def _table(lines: list[str], name: str, number: object, begins: int, ends: int) -> tuple[int, int]:
+    """The line of the header of the table of that name and number, counted after `begins`, and its last line; 0: there
+    is none."""
+    header = rf"\s*\[\[\s*{re.escape(name)}\s*\]\]"
+    at = begins
+    for _ in range(int(str(number)) + 1):
+        at = _first(lines, header, at, ends)
+        if not at:
+            return 0, ends
+    return at, (_first(lines, header, at, ends) or ends + 1) - 1
+
+
+def _first(lines: list[str], pattern: str, after: int, until: int) -> int:
+    """The first line that matches after one and up to another, counted from 1; 0: none does."""
+    return next((n for n in range(after + 1, until + 1) if re.match(pattern, lines[n - 1])), 0)

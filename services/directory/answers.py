@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from libs.events.types.contacts import Channel, Line
+from libs.events.types.directory import ForceKind
 from libs.service.bodies import Answer
 
 
@@ -14,9 +17,18 @@ class AllianceAnswer(Answer):
     members: list[str]
     """The forces that are party to it, by their ids."""
     generation: str | None
-    """The boundaries in use."""
+    """The boundaries in use; of the past, those that were announced."""
     position: int
     """How many changes this picture has seen: of two answers the higher is the later."""
+
+
+class ReachAnswer(Answer):
+    by: Literal["telephone", "text", "web"]
+    to: str
+    """A number as people dial it, or an https URL."""
+    purpose: Literal["emergency", "non-emergency", "information"]
+    source: str
+    """Where it is published."""
 
 
 class ForceAnswer(Answer):
@@ -32,6 +44,10 @@ class ForceAnswer(Answer):
     """The domain name by which NENA i3 names it: the owner of its policies."""
     signed_policies: bool
     """It takes only policies that it has signed."""
+    kind: ForceKind
+    """Only a territorial force of England and Wales owns places here."""
+    reach: list[ReachAnswer]
+    """How the public reaches it."""
 
 
 class SiteAnswer(Answer):

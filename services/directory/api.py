@@ -6,12 +6,11 @@ from collections.abc import Iterable
 from typing import Annotated, TypeAlias, TypeVar
 
 from fastapi import APIRouter, Depends, Path, Query
-from starlette.requests import Request
 
-from libs.alliance import Alliance
 from libs.service.access import allow
+from libs.service.at import At
 from libs.service.bodies import Slug
-from libs.service.problem import NotFound, Unavailable, responses
+from libs.service.problem import NotFound, responses
 from services.directory.answers import (
     AllianceAnswer,
     AreaAnswer,
@@ -21,7 +20,7 @@ from services.directory.answers import (
     QueueAnswer,
     SiteAnswer,
 )
-from services.directory.stored import Picture
+from services.directory.moments import Now, Then
 
 router = APIRouter(prefix="/v1", tags=["directory"])
 
@@ -29,54 +28,48 @@ _T = TypeVar("_T", ForceAnswer, SiteAnswer, QueueAnswer, LineAnswer)
 ForceId: TypeAlias = Annotated[Slug | None, Query(description="Only this force's.")]
 
 
-def alliance_now(request: Request) -> Alliance:
-    """The picture in force. Raises Unavailable until an alliance is known."""
-    picture: Picture = request.app.state.picture
-    if picture.current.defined is None:
-        raise Unavailable("No alliance is known here yet: it has not been loaded, or is being read.")
-    return picture.current
-
-
-Now: TypeAlias = Annotated[Alliance, Depends(alliance_now)]
-
-
 def _sorted(model: type[_T], facts: Iterable[object]) -> list[_T]:
     return sorted((model.model_validate(fact) for fact in facts), key=lambda answer: answer.id)
 
 
-@router.get("/alliance", summary="The alliance", dependencies=[Depends(allow("get_alliance"))])
-async def get_alliance(now: Now) -> AllianceAnswer:
-    assert now.defined is not None
+@router.get(
+    "/alliance", summary="The alliance", dependencies=[Depends(allow("get_alliance"))], responses=responses(404)
+)
+async def get_alliance(then: Then, at: At = None) -> AllianceAnswer:
+    assert then.defined is not None
+    announced = then.boundaries.generation if then.boundaries else None
     return AllianceAnswer(
-        id=now.defined.id,
-        name=now.defined.name,
-        default_queue=now.defined.default_queue,
-        members=sorted(force.id for force in now.members),
-        generation=now.generation,
-        position=now.position,
+        id=then.defined.id,
+        name=then.defined.name,
+        default_queue=then.defined.default_queue,
+        members=sorted(force.id for force in then.members),
+        generation=announced if at is not None else then.generation,
+        position=then.position,
     )
 
 
-@router.get("/forces", summary="Members and neighbours", dependencies=[Depends(allow("list_forces"))])
+@router.get(
+    "/forces", summary="Members and neighbours", dependencies=[Depends(allow("list_forces"))], responses=responses(404)
+)
 async def list_forces(
-    now: Now, member: Annotated[bool | None, Query(description="Only members, or only neighbours.")] = None
+    then: Then, member: Annotated[bool | None, Query(description="Only members, or only neighbours.")] = None
 ) -> list[ForceAnswer]:
-    return _sorted(ForceAnswer, (force for force in now.forces.values() if member in (None, force.member)))
+    return _sorted(ForceAnswer, (force for force in then.forces.values() if member in (None, force.member)))
 
 
 @router.get(
     "/forces/{force}", summary="One force", dependencies=[Depends(allow("get_force"))], responses=responses(404)
 )
-async def get_force(now: Now, force: Annotated[str, Path(max_length=64)]) -> ForceAnswer:
-    known = now.forces.get(force)
+async def get_force(then: Then, force: Annotated[str, Path(max_length=64)]) -> ForceAnswer:
+    known = then.forces.get(force)
     if known is None:
         raise NotFound("No force has this id: GET /v1/forces lists those that are known.")
     return ForceAnswer.model_validate(known)
 
 
-@router.get("/sites", summary="Where people sit", dependencies=[Depends(allow("list_sites"))])
-async def list_sites(now: Now) -> list[SiteAnswer]:
-    return _sorted(SiteAnswer, now.sites.values())
+@router.get("/sites", summary="Where people sit", dependencies=[Depends(allow("list_sites"))], responses=responses(404))
+async def list_sites(then: Then) -> list[SiteAnswer]:
+    return _sorted(SiteAnswer, then.sites.values())
 
 
 @router.get(
@@ -84,18 +77,20 @@ async def list_sites(now: Now) -> list[SiteAnswer]:
     summary="The queues as they are defined",
     description="What waits in them is the router's to say.",
     dependencies=[Depends(allow("list_queue_definitions"))],
+    responses=responses(404),
 )
-async def list_queue_definitions(now: Now, force: ForceId = None) -> list[QueueAnswer]:
-    return _sorted(QueueAnswer, (queue for queue in now.queues.values() if force in (None, queue.force)))
+async def list_queue_definitions(then: Then, force: ForceId = None) -> list[QueueAnswer]:
+    return _sorted(QueueAnswer, (queue for queue in then.queues.values() if force in (None, queue.force)))
 
 
 @router.get(
     "/lines",
     summary="Trunks and dialled numbers, and whom each presents a call to",
     dependencies=[Depends(allow("list_lines"))],
+    responses=responses(404),
 )
-async def list_lines(now: Now, force: ForceId = None) -> list[LineAnswer]:
-    return _sorted(LineAnswer, (line for line in now.lines.values() if force in (None, line.force)))
+async def list_lines(then: Then, force: ForceId = None) -> list[LineAnswer]:
+    return _sorted(LineAnswer, (line for line in then.lines.values() if force in (None, line.force)))
 
 
 @router.get(

@@ -9,26 +9,34 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from libs.alliance import Alliance
 from libs.events.types import Fact
 from libs.events.types.directory import (
     AllianceDefined,
     EntityWithdrawn,
     ForceDefined,
+    ForceKind,
     LineDefined,
     QueueDefined,
+    Reach,
     SiteDefined,
 )
+from libs.events.types.manner import HolidaysDefined
 from services.directory.alliance_file import AllianceFile
+from services.directory.manner_entries import default_pattern
 
 
 class KnownForce(NamedTuple):
-    """One of the police forces of England and Wales."""
+    """One of the police forces of the United Kingdom."""
 
     id: str
     name: str
-    ons_code: str
-    pnc_code: str
+    ons_code: str | None
+    pnc_code: str | None
+    kind: ForceKind = "territorial"
+    reach: tuple[Reach, ...] = ()
 
 
 class Contradiction(Exception):
@@ -40,8 +48,10 @@ class Change(NamedTuple):
     fact: Fact
 
 
-def desired(file: AllianceFile, known: Iterable[KnownForce]) -> dict[str, Fact]:
-    """Every entity as it should be, by subject: the file's, and all other known forces as neighbours.
+def desired(
+    file: AllianceFile, known: Iterable[KnownForce], holidays: Iterable[HolidaysDefined] = ()
+) -> dict[str, Fact]:
+    """Every entity as it should be, by subject: the file's, all other known forces as neighbours, and these calendars.
 
     Raises Contradiction where the file gives a known force another code.
     """
@@ -61,6 +71,8 @@ def desired(file: AllianceFile, known: Iterable[KnownForce]) -> dict[str, Fact]:
             pnc_code=member.pnc_code or (listed.pnc_code if listed else None),
             agency=member.agency or f"{member.id}.{alliance.domain}",
             signed_policies=member.signed_policies,
+            kind=listed.kind if listed else "territorial",
+            reach=listed.reach if listed else (),
         )
     for force in neighbours.values():
         facts[f"force/{force.id}"] = ForceDefined(**force._asdict(), member=False)
@@ -71,6 +83,9 @@ def desired(file: AllianceFile, known: Iterable[KnownForce]) -> dict[str, Fact]:
         facts[f"queue/{queue.id}"] = QueueDefined(**queue.model_dump() | {"uri": uri})
     for line in file.lines:
         facts[f"line/{line.id}"] = LineDefined(**line.model_dump())
+    facts |= dict(_manners(file, holidays))
+    for agreement in file.agreements:
+        facts[f"agreement/{agreement.id}"] = agreement.fact()
     facts[f"alliance/{alliance.id}"] = AllianceDefined(
         id=alliance.id,
         name=alliance.name,
@@ -79,6 +94,25 @@ def desired(file: AllianceFile, known: Iterable[KnownForce]) -> dict[str, Fact]:
         policy_authorities=alliance.policy_authorities,
     )
     return facts
+
+
+def _manners(file: AllianceFile, holidays: Iterable[HolidaysDefined]) -> Iterator[tuple[str, Fact]]:
+    """How its forces are open, greet and number their crimes."""
+    for calendar in (*holidays, *(entry.fact() for entry in file.holidays)):
+        yield f"holidays/{calendar.id}", calendar
+    owners: dict[str, Mapping[str, str | None]] = {
+        "force": {force.id: force.id for force in file.forces},
+        "queue": {queue.id: queue.force for queue in file.queues},
+        "line": {line.id: line.force for line in file.lines},
+    }
+    for hours in file.hours:
+        fact = hours.fact(None)
+        yield f"hours/{hours.id}", msgspec.structs.replace(fact, force=owners[fact.of][fact.subject])
+    for greeting in file.greetings:
+        yield f"greeting/{greeting.id}", greeting.fact()
+    said = {reference.force: reference.fact() for reference in file.crime_references}
+    for force in file.forces:
+        yield f"crime-reference/{force.id}", said.get(force.id) or default_pattern(force.id, force.pnc_code)
 
 
 def changes(wanted: Mapping[str, Fact], current: Alliance) -> list[Change]:
@@ -95,6 +129,11 @@ def changes(wanted: Mapping[str, Fact], current: Alliance) -> list[Change]:
 def _stored(current: Alliance) -> Iterator[tuple[str, Fact]]:
     """What is there, by subject, in the order in which it may go."""
     tables: Sequence[tuple[str, Mapping[str, Fact]]] = (
+        ("agreement", current.agreements),
+        ("crime-reference", current.crime_references),
+        ("greeting", current.greetings),
+        ("hours", current.hours),
+        ("holidays", current.holidays),
         ("line", current.lines),
         ("queue", current.queues),
         ("site", current.sites),

@@ -15,6 +15,7 @@ from libs.events.log.errors import Conflict
 from libs.events.log.store import Append, append
 from libs.events.types import Fact
 from libs.events.types.directory import AllianceDefined, EntityWithdrawn
+from libs.events.types.manner import HolidaysDefined
 from services.directory import boundaries
 from services.directory.alliance_file import AllianceFile
 from services.directory.areas import Areas
@@ -58,13 +59,19 @@ class Loaded:
         yield from self.notes
 
 
-async def load(database: Database, file: AllianceFile, known: Iterable[KnownForce], drawn: Areas) -> Loaded:
+async def load(
+    database: Database,
+    file: AllianceFile,
+    known: Iterable[KnownForce],
+    drawn: Areas,
+    holidays: Iterable[HolidaysDefined] = (),
+) -> Loaded:
     """Make the store say what the file and the areas say.
 
     Raises Contradiction for a file that is wrong about a force, Unavailable, and Conflict where others never stop
     writing.
     """
-    wanted = desired(file, known)
+    wanted = desired(file, known, holidays)
     stored = Stored()
     said, before = await _load_entities(database, wanted, stored)
     chunks, activated, notes = await _load_boundaries(database, drawn, stored)

@@ -18,8 +18,8 @@ from libs.service.access import allow
 from libs.service.bodies import Body, Moment
 from libs.service.problem import Fault, Invalid, NotFound, Unavailable, responses
 from libs.service.shapes import ShapeBody
-from services.directory.api import Now
 from services.directory.located import LocatedAnswer, answer
+from services.directory.moments import Now
 from services.directory.stored import Picture
 
 router = APIRouter(prefix="/v1", tags=["directory"])

@@ -28,7 +28,7 @@ from libs.service.caller import Caller
 from libs.service.context import current_traceparent
 from libs.service.problem import Fault, Forbidden, Invalid, NotFound, Problem, responses
 from services.directory import policies
-from services.directory.api import Now
+from services.directory.moments import Now
 from services.directory.policies import Absent, Agency, Envelope, Kept, Said
 from services.directory.policy_answers import (
     Jws,

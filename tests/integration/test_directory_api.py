@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from tests.integration.intake import Tokens, an_issuer, bearer
 from tests.integration.logs import until
 
 THREE = "bedfordshire-cambridgeshire-hertfordshire"
+READS = ("alliance", "forces", "forces/bedfordshire", "sites", "queues", "greetings", "crime-references")
 NOBODY = "127.0.0.1:1"
 """Where no Kafka listens."""
 
@@ -184,10 +186,12 @@ async def test_what_the_alliance_is(client: httpx.AsyncClient) -> None:
     assert alliance["defaultQueue"] == "alliance-default"
     assert alliance["generation"] == load_areas().generation
     forces = await get(client, "/v1/forces")
-    assert len(forces) == 43
+    assert len(forces) == 48
     assert [force["id"] for force in await get(client, "/v1/forces", member=True)] == alliance["members"]
-    assert len(await get(client, "/v1/forces", member=False)) == 40
-    assert await get(client, "/v1/forces/bedfordshire") == {
+    assert len(await get(client, "/v1/forces", member=False)) == 45
+    bedfordshire = await get(client, "/v1/forces/bedfordshire")
+    assert {way["to"] for way in bedfordshire.pop("reach")} == {"999", "101", "https://www.beds.police.uk/"}
+    assert bedfordshire == {
         "id": "bedfordshire",
         "name": "Bedfordshire",
         "onsCode": "E23000026",
@@ -195,6 +199,7 @@ async def test_what_the_alliance_is(client: httpx.AsyncClient) -> None:
         "member": True,
         "agency": "bedfordshire.queues.bch.example",
         "signedPolicies": False,
+        "kind": "territorial",
     }
     assert [site["name"] for site in await get(client, "/v1/sites")] == ["Hinchingbrooke", "Welwyn Garden City"]
     queues = await get(client, "/v1/queues")
@@ -205,6 +210,74 @@ async def test_what_the_alliance_is(client: httpx.AsyncClient) -> None:
     assert {queue["uri"] for queue in queues if queue["id"] == "alliance-default"} == {
         "sip:alliance-default@queues.bch.example"
     }
+
+
+async def test_hours_and_greetings_and_crime_references_are_what_the_file_says(client: httpx.AsyncClient) -> None:
+    hours = {one["id"]: one for one in await get(client, "/v1/hours", force="bedfordshire")}
+    assert set(hours) == {"bedfordshire", "bedfordshire-online"}
+    assert (hours["bedfordshire"]["open"], hours["bedfordshire"]["changesAt"]) == (True, None)
+    [_, christmas] = await get(client, "/v1/hours", force="bedfordshire", at="2027-12-27T09:00:00Z")
+    assert (christmas["open"], christmas["changesAt"]) == (False, "2027-12-27T10:00:00Z")
+    assert christmas["holiday"] == "Christmas Day (observed)"
+    calendars = {one["id"]: one for one in await get(client, "/v1/holidays")}
+    assert set(calendars) == {"england-and-wales", "scotland", "northern-ireland"}
+    [greeting] = await get(client, "/v1/greetings", force="hertfordshire", line="101", language="EN")
+    assert greeting["text"].startswith("You are through to Hertfordshire")
+    assert await get(client, "/v1/greetings", line="999") == []
+    [reference] = await get(client, "/v1/crime-references", force="cambridgeshire")
+    assert reference["example"].startswith("35/000001/")
+
+
+async def test_one_version_of_the_agreement_is_in_force_at_any_moment(
+    client: httpx.AsyncClient, tokens: Tokens
+) -> None:
+    assert (await refused(client, "/v1/agreement"))["status"] == 403
+    finance = bearer(tokens.of("finance"))
+
+    async def at(**moment: str) -> httpx.Response:
+        return await client.get("/v1/agreement", params=moment, headers=finance)
+
+    first, second = (await at(at="2026-03-31T22:59:59Z")).json(), (await at(at="2026-04-01")).json()
+    assert (first["id"], second["id"]) == ("2025-1", "2026-1")
+    assert first["ends"] == second["begins"] == "2026-03-31T23:00:00Z"
+    assert (await at()).json() == (await at(at="2030-01-01")).json() == second
+    [contact, _, sites] = second["services"]
+    assert contact["sharedBy"] == "demand"
+    assert contact["shares"]["bedfordshire"] == pytest.approx(10082 / (10082 + 11797 + 14551))
+    assert sites["shares"] == {"bedfordshire": 0.3, "cambridgeshire": 0.35, "hertfordshire": 0.35}
+    assert (await at(at="2025-03-31")).status_code == 404
+    assert (await at(at="2026-04-01", known_at="2020-01-01")).status_code == 404
+    versions = (await client.get("/v1/agreements", headers=finance)).json()
+    assert [version["id"] for version in versions] == ["2025-1", "2026-1"]
+
+
+async def test_what_was_is_told_as_it_was_then(database: NewDatabase, tokens: Tokens) -> None:
+    url = (await database("directory")).url
+    assert (await command(url, "load", THREE))[0] == 0
+    async with a_copy(url, tokens) as client:
+        await until(lambda: _is_ready(client))
+        [only] = await get(client, "/v1/forces/bedfordshire/history")
+        between = datetime.now(UTC).isoformat()
+        before = [await get(client, f"/v1/{path}") for path in READS]
+        assert (await command(url, "load", "east-midlands"))[0] == 0
+
+        async def switched() -> bool:
+            return bool((await get(client, "/v1/alliance"))["id"] == "east-midlands")
+
+        await until(switched)
+        for path, was in zip(READS, before, strict=True):
+            then = await get(client, f"/v1/{path}", at=between)
+            assert then == was, path
+            assert await get(client, f"/v1/{path}") != was, path
+            assert (await refused(client, f"/v1/{path}", at="2020-01-01"))["status"] == 404
+            assert (await refused(client, f"/v1/{path}", at="2999-01-01"))["status"] == 422
+        history = await get(client, "/v1/forces/bedfordshire/history")
+        assert [(one["version"], one["withdrawn"]) for one in history] == [(1, False), (2, False)]
+        assert history[0] == only
+        was = await get(client, "/v1/forces/bedfordshire", at=history[0]["since"])
+        assert was["member"] is True
+        assert (await get(client, "/v1/forces/bedfordshire", at=history[1]["since"]))["member"] is False
+        assert (await refused(client, "/v1/forces/ruritania/history"))["status"] == 404
 
 
 async def test_lines_are_for_those_who_run_them(client: httpx.AsyncClient, tokens: Tokens) -> None:

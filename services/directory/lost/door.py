@@ -19,7 +19,6 @@ from libs.events.types.shapes import Civic, Postcode
 from libs.places.outline import outline
 from libs.service.access import allow
 from libs.service.problem import Unavailable, UnsupportedMedia
-from services.directory.api import Now
 from services.directory.lost import answer
 from services.directory.lost.boundary import Boundary, area_of, boundary_of, key_of
 from services.directory.lost.finding import Found, Ground, MappingFound, find, place
@@ -33,6 +32,7 @@ from services.directory.lost.request import (
     read_request,
 )
 from services.directory.lost.services import below
+from services.directory.moments import Now
 from services.directory.stored import Picture
 
 MEDIA_TYPE = "application/lost+xml"

@@ -94,6 +94,7 @@ def test_an_alliance_may_end() -> None:
     assert in_force(versions, start_of(date(2027, 4, 1)) - timedelta(microseconds=1)) == versions[0]
     assert in_force(versions, start_of(date(2027, 4, 1))) is None
     assert in_force([], start_of(FIRST)) is None
+    assert terms([]) == []
 
 
 def test_a_version_that_ends_before_it_begins_is_refused() -> None:

@@ -108,6 +108,131 @@ def test_a_file_nested_without_end_is_refused() -> None:
     assert "nested too deeply" in refusal("a = " + "[" * 100_000)
 
 
+WHOLE = (
+    GOOD
+    + """
+[[holidays]]
+id = "north"
+name = "North"
+force = "north"
+includes = "england-and-wales"
+days = [{ date = 2026-12-24, name = "Christmas Eve" }]
+
+[[hours]]
+id = "north"
+force = "north"
+week = ["mon-fri 08:00-12:00", "mon-fri 13:00-17:00"]
+holidays = "north"
+
+[[greetings]]
+id = "north-en"
+force = "north"
+text = "Hello."
+
+[[crime_references]]
+force = "north"
+pattern = "N/{sequence:5}/{yy}"
+
+[[agreements]]
+id = "one"
+title = "One"
+signed_on = 2026-03-01
+first_day = 2026-04-01
+last_day = 2027-03-31
+parties = ["north", "south"]
+host = "north"
+
+[[agreements.services]]
+id = "a"
+name = "A"
+shared_by = "budget"
+basis = "£"
+figures = { north = 1, south = 2 }
+data_controllers = ["north"]
+
+[[agreements.services]]
+id = "b"
+name = "B"
+shared_by = "fixed"
+basis = "agreed"
+figures = { north = 0.25, south = 0.75 }
+data_controllers = ["north", "south"]
+
+[[agreements]]
+id = "two"
+title = "Two again"
+signed_on = 2027-03-01
+first_day = 2027-04-01
+parties = ["north", "south"]
+host = "north"
+
+[[agreements.services]]
+id = "a"
+name = "A"
+shared_by = "demand"
+basis = "calls"
+figures = { north = 10, south = 20 }
+data_controllers = ["north"]
+"""
+)
+
+
+def _line(text: str, nth: int = 1) -> int:
+    return [number for number, line in enumerate(WHOLE.splitlines(), 1) if text in line][nth - 1]
+
+
+def test_what_a_file_says_of_hours_holidays_greetings_references_and_the_agreement_is_read() -> None:
+    file = parse(WHOLE, "two.toml")
+    [hours] = file.hours
+    monday = hours.fact("north").week[0]
+    assert [(period.opens, period.closes) for period in monday.periods] == [("08:00", "12:00"), ("13:00", "17:00")]
+    assert [service.fact().id for service in file.agreements] == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "at", "said"),
+    [
+        ("mon-fri 08:00-12:00", "mon-fri 08:00-14:00", ("week =", 1), "hours[1].week: 13:00-17:00 begins before"),
+        ("mon-fri 08:00-12:00", "mon-fry 08:00-12:00", ("week =", 1), "hours[1].week[1]: this must be days and hours"),
+        ("mon-fri 08:00-12:00", "mon 22:00-06:00", ("week =", 1), "hours[1].week: 22:00-06:00 ends before"),
+        (
+            'holidays = "north"',
+            'holidays = "x"',
+            ('holidays = "north"', 1),
+            "hours[1].holidays: there is no calendar x",
+        ),
+        ('id = "north"\nforce', 'id = "north"\nqueue', ("[[hours]]", 1), "hours[1].queue: north is none"),
+        ('"england-and-wales"', '"north"', ("includes", 1), "holidays[1].includes: north would include itself"),
+        (
+            "N/{sequence:5}/{yy}",
+            "N/{yy}",
+            ("pattern", 1),
+            "crime_references[1].pattern: this must have {sequence} once",
+        ),
+        ("2027-03-31", "2027-03-30", ("first_day", 2), "agreements[2].first_day: after one ends on 2027-03-30 nothing"),
+        ("2027-03-31", "2027-04-01", ("first_day", 2), "agreements[2].first_day: one is in force until 2027-04-01"),
+        (
+            "south = 0.75",
+            "south = 0.7",
+            ("figures", 2),
+            "agreements[1].services[2].figures: fixed shares must sum to 1",
+        ),
+        ("south = 20", "west = 20", ("figures", 3), "agreements[2].services[1].figures: the figures must be of every"),
+        ('shared_by = "demand"', 'shared_by = "d"', ("shared_by", 3), "agreements[2].services[1].shared_by: Input"),
+    ],
+)
+def test_what_is_wrong_in_them_is_named_with_its_line(wrong: str, right: str, at: tuple[str, int], said: str) -> None:
+    text = WHOLE
+    if wrong.startswith("id = "):
+        where = WHOLE.index(wrong, WHOLE.index("[[hours]]"))
+        text = WHOLE[:where] + right + WHOLE[where + len(wrong) :]
+        line = _line("[[hours]]") + 2
+    else:
+        assert WHOLE.count(wrong) == 1
+        text, line = WHOLE.replace(wrong, right), _line(*at)
+    assert refusal(text).startswith(f"two.toml, line {line}: {said}")
+
+
 def test_two_lines_cannot_share_a_trunk_or_a_number() -> None:
     again = GOOD[GOOD.index("[[lines]]") :].replace("north-999-1", "north-999-2")
     assert "lines[2].trunk: t-1 is here twice" in refusal(GOOD + again)
