@@ -129,15 +129,15 @@ def changes(wanted: Mapping[str, Fact], current: Alliance) -> list[Change]:
 def _stored(current: Alliance) -> Iterator[tuple[str, Fact]]:
     """What is there, by subject, in the order in which it may go."""
     tables: Sequence[tuple[str, Mapping[str, Fact]]] = (
+        ("line", current.lines),
+        ("queue", current.queues),
+        ("site", current.sites),
+        ("force", current.forces),
         ("agreement", current.agreements),
         ("crime-reference", current.crime_references),
         ("greeting", current.greetings),
         ("hours", current.hours),
         ("holidays", current.holidays),
-        ("line", current.lines),
-        ("queue", current.queues),
-        ("site", current.sites),
-        ("force", current.forces),
     )
     for kind, table in tables:
         for name, fact in table.items():
