@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Set
 
-from libs.events.types.directory import AreaChunkPublished, AreaRef, BoundariesActivated
+from libs.events.types.directory import AreaChunkPublished, AreaRef, BoundariesActivated, OverlayActivated
 from libs.places import Atlas, decode_area
+from libs.places.overlays import Overlay, decode_features
 
 
 class Damaged(Exception):
@@ -37,6 +38,14 @@ def read_atlas(boundaries: BoundariesActivated, chunks: Mapping[str, bytes]) -> 
         boundaries.accuracy_m,
         {area.force: decode_area(content(area)) for area in boundaries.areas},
     )
+
+
+def read_overlay(activated: OverlayActivated, chunks: Mapping[str, bytes]) -> Overlay:
+    """Raises KeyError for a chunk that is not there, ValueError for places that cannot be read."""
+    places = decode_features([chunks[sha256] for sha256 in activated.hashes])
+    if len(places) != len(activated.features):
+        raise ValueError(f"{activated.id}: {len(places)} places for {len(activated.features)} names")
+    return Overlay(places, activated.within_m)
 
 
 class Shelf:

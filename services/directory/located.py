@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from libs.alliance import Alliance
+from libs.events.types.directory import OverlayKind
 from libs.events.types.shapes import Shape
 from libs.places import Atlas, Located
 from libs.places.asking import Landmark, centre_of, landmarks, question
@@ -38,6 +39,18 @@ class NeighbourhoodAnswer(Answer):
     """Of the force's neighbourhoods."""
 
 
+class SuggestionAnswer(Answer):
+    force: str
+    kind: OverlayKind
+    name: str
+    """Of the place: a station, an airport."""
+    metres: float
+    """From the location's centre; 0 within the place."""
+    overlay: str
+    generation: str
+    """Of the overlay."""
+
+
 class LocatedAnswer(Answer):
     owning_force: str | None
     """The candidate with the largest share; null outside of every area."""
@@ -59,6 +72,9 @@ class LocatedAnswer(Answer):
     """What to ask about: for each candidate the nearest town or village that is clearly its own."""
     neighbourhood: NeighbourhoodAnswer | None
     """The area inside the owning force at the location's centre, where the force's neighbourhoods are loaded."""
+    suggestions: list[SuggestionAnswer]
+    """Whom else to think of, the nearest first: the railway's force at a station. They decide nothing:
+    neither the answer above nor any routing reads them."""
     outside: bool
     """In no force's area."""
     generation: str
@@ -83,6 +99,7 @@ def answer(picture: Picture, atlas: Atlas, shape: Shape, found: Located) -> Loca
         question=question(landmark.name for landmark in asked),
         nearer=[LandmarkAnswer(force=one.force, name=one.name, metres=round(one.distance_m)) for one in asked],
         neighbourhood=_neighbourhood(picture, shape, first.force if first else None),
+        suggestions=_suggestions(picture, shape),
         outside=found.outside,
         generation=atlas.generation,
         accuracy_metres=atlas.accuracy_m,
@@ -111,3 +128,24 @@ def _neighbourhood(picture: Picture, shape: Shape, force: str | None) -> Neighbo
     if known is None or centre is None or (one := known.at(*centre)) is None:
         return None
     return NeighbourhoodAnswer(id=one.id, name=one.name, generation=known.generation)
+
+
+def _suggestions(picture: Picture, shape: Shape) -> list[SuggestionAnswer]:
+    overlays = list(picture.overlays.values())
+    if not overlays or (centre := centre_of(shape)) is None:
+        return []
+    found = []
+    for activated, overlay in overlays:
+        if overlay is not None and (near := overlay.near(*centre)) is not None:
+            feature = activated.features[near.feature]
+            found.append(
+                SuggestionAnswer(
+                    force=feature.force,
+                    kind=activated.kind,
+                    name=feature.name,
+                    metres=round(near.metres),
+                    overlay=activated.id,
+                    generation=activated.generation,
+                )
+            )
+    return sorted(found, key=lambda one: (one.metres, one.overlay))

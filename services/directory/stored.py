@@ -14,15 +14,21 @@ from datetime import datetime
 import structlog
 
 from libs.alliance import NOTHING_KNOWN, Alliance, evolve
-from libs.alliance.generations import read_atlas
+from libs.alliance.generations import read_atlas, read_overlay
 from libs.events.envelope import Malformed, UnknownType
 from libs.events.log.database import Database
 from libs.events.log.errors import Unavailable
 from libs.events.log.store import load_many, read_after
 from libs.events.types import Fact
-from libs.events.types.directory import AreaChunkPublished, BoundariesActivated, NeighbourhoodsActivated
+from libs.events.types.directory import (
+    AreaChunkPublished,
+    BoundariesActivated,
+    NeighbourhoodsActivated,
+    OverlayActivated,
+)
 from libs.places import Atlas, decode_area
 from libs.places.neighbourhoods import Neighbourhood, Neighbourhoods
+from libs.places.overlays import Overlay
 from services.directory import boundaries as generations
 from services.directory.boundaries import chunk_subject
 from services.directory.generation import InForce
@@ -109,6 +115,8 @@ class Picture:
         self._current = NOTHING_KNOWN
         self._neighbourhoods: dict[str, Neighbourhoods] = {}
         self._settled: list[NeighbourhoodsActivated] = []
+        self.overlays: dict[str, tuple[OverlayActivated, Overlay | None]] = {}
+        """Those in use, by id; None: it cannot be read."""
         self.in_force: InForce | None = None
         """The generation in use; None until there is one."""
 
@@ -157,6 +165,19 @@ class Picture:
         for activated in self._current.neighbourhoods.values():
             if activated not in self._settled:
                 await self._take_over_neighbourhoods(activated)
+        for overlay in self._current.overlays.values():
+            if overlay.id not in self.overlays or self.overlays[overlay.id][0] != overlay:
+                await self._take_over_overlay(overlay)
+        for withdrawn in self.overlays.keys() - self._current.overlays.keys():
+            del self.overlays[withdrawn]
+
+    async def _take_over_overlay(self, overlay: OverlayActivated) -> None:
+        chunks = await stored_chunks(self._database, [overlay.hashes])
+        try:
+            self.overlays[overlay.id] = (overlay, await asyncio.to_thread(read_overlay, overlay, chunks))
+        except (KeyError, ValueError) as error:
+            log.error("overlay_unreadable", overlay=overlay.id, error=repr(error))
+            self.overlays[overlay.id] = (overlay, None)
 
     async def _take_over_neighbourhoods(self, activated: NeighbourhoodsActivated) -> None:
         chunks = await stored_chunks(self._database, _by_the_hundred(activated))
