@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -244,7 +245,7 @@ async def test_one_version_of_the_agreement_is_in_force_at_any_moment(
     [contact, _, sites] = second["services"]
     assert contact["sharedBy"] == "demand"
     assert contact["shares"]["bedfordshire"] == pytest.approx(10082 / (10082 + 11797 + 14551))
-    assert sites["shares"] == {"bedfordshire": 0.3, "cambridgeshire": 0.35, "hertfordshire": 0.35}
+    assert sites["shares"] == pytest.approx({"bedfordshire": 0.3, "cambridgeshire": 0.35, "hertfordshire": 0.35})
     assert (await at(at="2025-03-31")).status_code == 404
     assert (await at(at="2026-04-01", known_at="2020-01-01")).status_code == 404
     versions = (await client.get("/v1/agreements", headers=finance)).json()
@@ -396,6 +397,45 @@ async def test_what_is_no_place_is_refused_with_its_name(
     if parameter is not None:
         assert document["errors"][0]["parameter"] == parameter
         assert document["detail"].startswith(f"{parameter}: ")
+
+
+async def test_an_overlay_suggests_and_the_owner_stays_the_owner(
+    database: NewDatabase, tokens: Tokens, tmp_path: Path
+) -> None:
+    url = (await database("directory")).url
+    assert (await command(url, "load", THREE))[0] == 0
+    bedford = (52.1362, -0.4793)
+    file = tmp_path / "stations.geojson"
+    point = {"type": "Point", "coordinates": [bedford[1], bedford[0]]}
+    feature = {"type": "Feature", "properties": {"crs": "BDM", "name": "Bedford"}, "geometry": point}
+    file.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}), encoding="utf-8")
+    given = ["overlay", str(file), "--overlay", "stations", "--title", "Stations", "--kind", "railway", "--id", "crs"]
+    given += ["--name", "name", "--force", "british-transport", "--generation", "1", "--source", "made up"]
+    async with a_copy(url, tokens) as client:
+        await until(lambda: _is_ready(client))
+        before = await get(client, "/v1/locate", lat=bedford[0], lon=bedford[1])
+        assert before["suggestions"] == []
+        assert (await command(url, *given))[:2] == (0, "Stations: 1 places of 1 suggest a force.\n")
+        assert (await command(url, *given))[:2] == (0, "Stations: nothing changed.\n")
+
+        async def suggested() -> bool:
+            return bool((await get(client, "/v1/locate", lat=bedford[0], lon=bedford[1]))["suggestions"])
+
+        await until(suggested)
+        after = await get(client, "/v1/locate", lat=bedford[0], lon=bedford[1])
+        [suggestion] = after.pop("suggestions")
+        assert (suggestion["force"], suggestion["kind"], suggestion["metres"]) == ("british-transport", "railway", 0)
+        before.pop("suggestions")
+        assert after == before
+        luton = await get(client, "/v1/locate", lat=51.8747, lon=-0.3683)
+        assert [(one["force"], one["kind"]) for one in luton["suggestions"]] == [("bedfordshire", "airport")]
+        overlays = {one["id"]: one for one in await get(client, "/v1/overlays")}
+        assert set(overlays) == {"airports", "military-airfields", "stations"}
+        assert overlays["military-airfields"]["forces"] == ["ministry-of-defence"]
+        file.write_text(file.read_text(encoding="utf-8").replace("Bedford", "Bedford Midland"), encoding="utf-8")
+        code, _, err = await command(url, *given)
+        assert code == 2
+        assert "never changes" in err
 
 
 async def test_an_unknown_force_is_not_found(client: httpx.AsyncClient) -> None:

@@ -1,10 +1,12 @@
 """The policy of services/router/decide.py, clause by clause."""
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 
 from libs.events.types.contacts import Channel, ContactReceived, Line
-from libs.events.types.directory import QueueDefined
+from libs.events.types.directory import ForceDefined, OverlayActivated, OverlayFeature, QueueDefined
 from services.router.contact import Placed, hear_envelope
 from services.router.decide import NoDefaultQueue, decide
 from tests.unit.services.router.given import ALLIANCE, NOON, alliance, heard, placed, received
@@ -205,3 +207,26 @@ def test_the_place_in_time_is_when_the_contact_was_received() -> None:
 def test_the_decision_says_which_picture_of_the_alliance_it_was_made_on() -> None:
     later = alliance(QueueDefined(id="x", name="x", uri="sip:x@alliance.example", force="bedfordshire"))
     assert decide(heard(), later).directory_position == ALLIANCE.position + 1
+
+
+@pytest.mark.parametrize(
+    "place",
+    [placed(bedfordshire=1.0), placed(bedfordshire=0.5, hertfordshire=0.5), None],
+    ids=["in", "between", "none"],
+)
+def test_an_overlay_over_the_place_changes_no_decision(place: Placed | None) -> None:
+    overlay = OverlayActivated(
+        id="railway",
+        name="Railway",
+        kind="railway",
+        generation="1",
+        source="",
+        within_m=1e9,
+        features=(OverlayFeature(id="BDM", name="Bedford", force="british-transport"),),
+        hashes=("x",),
+    )
+    strangers = (ForceDefined(id="british-transport", name="Railway", member=False, kind="special"), overlay)
+    contact = heard(received(presented="cambridgeshire"), caller=place)
+    overlaid = replace(alliance(*strangers), position=ALLIANCE.position)
+    assert overlaid.overlays
+    assert decide(contact, overlaid) == decide(contact, ALLIANCE)
