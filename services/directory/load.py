@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from libs.events.envelope import events_of
 from libs.events.log.database import Database
@@ -131,12 +132,13 @@ async def _load_boundaries(database: Database, drawn: Areas, stored: Stored) -> 
 
 
 async def say(database: Database, stored: Stored, said: Sequence[Change]) -> None:
-    """All of it in one transaction, each fact into its entity's stream after what is there."""
-    appends = []
+    """All of it in one transaction and as of one time, each fact into its entity's stream after what is there: whoever
+    asks what was then sees all of it or nothing."""
+    appends, now = [], datetime.now(UTC)
     for subject, fact in said:
         version = stored.versions.get(subject, 0)
         force = getattr(fact, "force", None)
-        events = events_of([fact], source=database.source, subject=subject, after=version, force=force)
+        events = events_of([fact], source=database.source, subject=subject, after=version, force=force, time=now)
         appends.append(Append(subject, version, events))
     if appends:
         async with database.transaction() as connection:
