@@ -20,6 +20,7 @@ To be asked and to answer
     shapes         places in a request
     idempotency    a request that is sent again happens once
     cursors        where a page ended
+    at             the moment that is asked about
     query          unknown query parameters are refused
     problem        errors, the whole tree (RFC 9457)
     refusals       every exception as its problem
