@@ -87,7 +87,7 @@ async def test_an_alliance_is_loaded_whole_and_places_are_found_in_it(store: Dat
     alliance = await picture_of(store)
     assert alliance.defined is not None
     assert alliance.defined.id == file.alliance.id
-    assert len(alliance.forces) == 43
+    assert len(alliance.forces) == 48
     assert {force.id for force in alliance.members} == {force.id for force in file.forces}
     for column, force in enumerate(FORCES):
         assert owner_at(alliance, 505_000 + 10_000 * column) == force
