@@ -17,7 +17,7 @@ from libs.events.types.contacts import Line
 from libs.events.types.directory import EntityWithdrawn
 from libs.london import LONDON
 from libs.service.access import allow
-from libs.service.at import At
+from libs.service.at import At, AtAnyTime
 from libs.service.bodies import Slug
 from libs.service.problem import NotFound, responses
 from services.directory.manner_answers import (
@@ -48,8 +48,9 @@ ForceId: TypeAlias = Annotated[Slug | None, Query(description="Only this force's
     dependencies=[Depends(allow("list_hours"))],
     responses=responses(404),
 )
-async def list_hours(request: Request, moment: Moment, force: ForceId = None) -> list[HoursAnswer]:
-    then = known_at(request, moment if moment <= datetime.now(UTC) else None)
+async def list_hours(request: Request, force: ForceId = None, at: AtAnyTime = None) -> list[HoursAnswer]:
+    now = datetime.now(UTC)
+    then, moment = known_at(request, at if at is not None and at <= now else None), at or now
     found = []
     for _, one in sorted(then.hours.items()):
         if force in (None, one.force):
