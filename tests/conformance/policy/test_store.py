@@ -380,7 +380,7 @@ async def test_postgresql_shows_a_caller_the_policies_of_his_scope_alone(store: 
                     shown = {row[0] for row in await connection.fetch(everything)}
                     assert shown <= set(seen)
                     assert ("bedfordshire" in shown) == ("bedfordshire" in seen)
-                    assert await connection.fetchval("SELECT count(*) FROM event WHERE subject LIKE 'force/%'") == 43
+                    assert await connection.fetchval("SELECT count(*) FROM event WHERE subject LIKE 'force/%'") == 48
         finally:
             await connection.close()
 
