@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import lzma
+import struct
 import zipfile
 import zlib
 
@@ -23,7 +24,9 @@ _UNREADABLE = (
     zipfile.BadZipFile,
     zlib.error,
     lzma.LZMAError,
+    struct.error,
     ValueError,
+    LookupError,
     OverflowError,
     RuntimeError,
     EOFError,
@@ -41,7 +44,7 @@ class Archive:
             self._zip = zipfile.ZipFile(io.BytesIO(content))
         except _UNREADABLE as error:
             raise Unusable(f"This is no zip file that can be read: {error}.") from None
-        entries = [entry for entry in self._zip.infolist() if not entry.is_dir()]
+        entries = [entry for entry in self._zip.infolist() if not entry.filename.endswith("/")]
         if len(entries) > MAX_ENTRIES:
             raise Unusable(f"The zip file has over {MAX_ENTRIES} entries.")
         self._entries = {entry.filename: entry for entry in entries if not entry.filename.startswith("__MACOSX/")}
