@@ -83,7 +83,7 @@ def test_unmutated_they_are_read() -> None:
     assert all(read(content) for content in WHOLE.values())
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=QUIET)
+@settings(max_examples=200, deadline=None, suppress_health_check=QUIET)
 @given(NAMES, SPLICES)
 def test_mutated_files_are_read_or_refused(name: str, splices: list[tuple[float, str, bytes]]) -> None:
     check(name, splices)
