@@ -43,7 +43,7 @@ class Archive:
         try:
             self._zip = zipfile.ZipFile(io.BytesIO(content))
         except _UNREADABLE as error:
-            raise Unusable(f"This is no zip file that can be read: {error}.") from None
+            raise Unusable(f"This is no zip file that can be read: {_said(error)}.") from None
         entries = [entry for entry in self._zip.infolist() if not entry.filename.endswith("/")]
         if len(entries) > MAX_ENTRIES:
             raise Unusable(f"The zip file has over {MAX_ENTRIES} entries.")
@@ -61,7 +61,7 @@ class Archive:
             with self._zip.open(entry) as file:
                 content = file.read(most + 1)
         except _UNREADABLE as error:
-            raise Unusable(f"{shown(name)} in the zip file cannot be unpacked: {error}.") from None
+            raise Unusable(f"{shown(name)} in the zip file cannot be unpacked: {_said(error)}.") from None
         if len(content) > most:
             raise Unusable(
                 f"{shown(name)} in the zip file unpacks to too much: at most {MAX_UNPACKED // 2**20} MiB in all, and "
@@ -74,3 +74,8 @@ class Archive:
 def shown(name: str) -> str:
     """An entry's name, fit to be shown."""
     return repr(name[-100:])
+
+
+def _said(error: Exception) -> str:
+    """Not all of it: it may repeat what was sent."""
+    return str(error)[:100].rstrip(".")
