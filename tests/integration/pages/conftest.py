@@ -95,7 +95,7 @@ async def served(
             time.sleep(0.1)
         yield Served(f"http://127.0.0.1:{port}", log)
     finally:
-        child.stop(12)
+        child.kill()
 
 
 @pytest_asyncio.fixture(scope="module")

@@ -71,7 +71,7 @@ async def test_a_click_answers_with_owner_neighbourhood_border_and_its_queues(op
     said = await page.locator("#said").inner_text()
     for part in ("owns this place; a party to this alliance", WARD, "onspd-2026.1.1", "Nearest border", "100\u00a0%"):
         assert part in said, said
-    await expect(page.get_by_role("status")).to_contain_text("Bedfordshire, confidence 100")
+    await expect(page.locator("#heard[role=status]")).to_contain_text("Bedfordshire, confidence 100")
     await expect(page.locator("#forces")).to_have_value("bedfordshire")
     await expect(page.locator("#queues")).to_contain_text("999 by telephone; emergencies of any kind")
     await expect(page.locator("#lines")).to_contain_text("example-999-bedfordshire-1")
@@ -89,7 +89,7 @@ async def test_an_uncertain_place_near_a_border_asks_with_a_question_and_shares(
     await expect(page.locator(".ask")).to_contain_text("Are you nearer Royston or Bassingbourn?")
     assert await page.locator("path.uncertain").count() == 1
     await expect(page.locator("#said tbody tr")).to_have_count(2)
-    await expect(page.get_by_role("status")).to_contain_text("Too close to say. Are you nearer Royston")
+    await expect(page.locator("#heard[role=status]")).to_contain_text("Too close to say. Are you nearer Royston")
     await page.locator("#radius").fill("0")
 
 
