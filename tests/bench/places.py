@@ -86,8 +86,9 @@ def _real(areas: Areas, places: Places, peer: PostGIS | None, runs: int, tell: C
 
 def _many(places: Places, runs: int, tell: Callable[[str], None]) -> list[Result]:
     """Ten thousand boundaries that make up the country, each around a real place."""
-    seeds = shapely.multipoints(np.unique(np.round(places), axis=0)[:: len(places) // MANY][:MANY])
-    cells = shapely.get_parts(shapely.voronoi_polygons(seeds))
+    real = np.unique(np.round(places), axis=0)
+    seeds = real[np.linspace(0, len(real) - 1, MANY).astype(int)]
+    cells = shapely.get_parts(shapely.voronoi_polygons(shapely.multipoints(seeds)))
     assert len(cells) == MANY
     began = time.thread_time()
     atlas = Atlas.build("many", BGC_ACCURACY_M, {f"area-{at}": cell for at, cell in enumerate(cells)})
