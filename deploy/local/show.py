@@ -48,6 +48,7 @@ def overview(
     console.print(table)
     for sentence in (
         f"Kafka {bootstrap_servers} · PostgreSQL {database} · tokens by {layout.issuer_url}",
+        f"Map: {layout.url('directory')}/ (token: `make token ROLE=handler FORCE={alliance.forces[0].id}`)",
         f"Logs: {layout.var / 'log'}",
         "Stop with Ctrl-C here, or with `make stop` in another terminal.",
         "The data stays for the next run; `make reset` forgets it.",

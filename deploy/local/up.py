@@ -23,6 +23,7 @@ from deploy.local.databases import Logins, make_databases, migrate_all, place_of
 from deploy.local.kafka import Kafka
 from deploy.local.kafka_access import furnish
 from deploy.local.layout import ROOT, SERVICE_PORTS, Layout, check_port
+from deploy.local.node import install
 from deploy.local.places import places_of
 from deploy.local.process import Child, Trouble, dying_with_us
 from deploy.local.secret_files import secret
@@ -32,6 +33,7 @@ from libs.events.log.broker import Broker
 from libs.service.settings import KafkaSettings
 from services.directory import alliance_file
 from services.directory.alliance_file import Unusable
+from services.directory.map_api import FOLDER as PAGES
 
 DEFAULT_ALLIANCE = "bedfordshire-cambridgeshire-hertfordshire"
 DISK_BYTES = 1024**3
@@ -108,6 +110,7 @@ class Run:
         logins = self.furnish(self.database or self.start_postgres())
         settings = {service: parts.service_environment(self.layout, logins[service], broker) for service in logins}
         self.load(alliance, settings["directory"])
+        self.install_pages()
         issuer = parts.issuer_part(self.layout)
         supervisor.launch(issuer)
         supervisor.wait_for(issuer, *starting)
@@ -162,6 +165,13 @@ class Run:
             raise Trouble(f"The alliance in {alliance} could not be loaded; it said:\n{said}")
         for sentence in loaded.stdout.splitlines():
             self.say(sentence)
+
+    def install_pages(self) -> None:
+        """What the pages take from npm's registry. Without it all else works, and the page says what it lacks."""
+        try:
+            install(PAGES)
+        except Trouble as trouble:
+            self.say(f"The map will be missing from the directory's page: {trouble}")
 
     def play(self, alliance: Path) -> None:
         """The short morning, while the parts are tended."""

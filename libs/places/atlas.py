@@ -14,9 +14,10 @@ from typing import NamedTuple
 import numpy as np
 import shapely
 
-from libs.events.types.shapes import Civic, Postcode, Shape
+from libs.events.types.shapes import Civic, Point, Postcode, Shape
 from libs.places import postcodes
 from libs.places.borders import Borders
+from libs.places.grid import on_grid, to_grid
 from libs.places.outline import Outline, outline
 from libs.places.quadtree import AREAL, Quadtree
 from libs.places.settlements import extent_of
@@ -108,6 +109,8 @@ class Atlas:
         `certainty_percent` is how sure the source is that the shape holds the place. Raises UnusableShape for what is
         no place on earth.
         """
+        if isinstance(shape, Point) and on_grid(shape.lat, shape.lon):  # first, and by itself: most are
+            return self.locate_grid(*to_grid(shape.lat, shape.lon))
         if isinstance(shape, Postcode):
             return self.locate_postcode(shape.postcode)
         if isinstance(shape, Civic):

@@ -6,7 +6,7 @@ area, for areas that were not drawn together. The coast is no border.
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import shapely
@@ -17,21 +17,39 @@ if TYPE_CHECKING:
 GAP_M = 25.0
 _CHUNK = 8
 """Edges of one line in the index."""
-_CELL_M = 4_096.0
-_MIN_CELL_M = 256.0
-_MANY_CORNERS = 64
-"""A cell whose nearest lines have more corners than this is cut into sixteen."""
+_CELLS_M = (4_096.0, 1_024.0, 256.0, 64.0)
+"""Sides of the cells, each cut into sixteen of the next where too many edges can be nearest."""
+_FEW = 8
+"""As many are looked at one by one."""
+_MAX_CELLS = 100_000
+"""Of each side that are remembered: some 100 MB if ever so many were asked for. Then they are found anew."""
+_SURELY_M = 1e-6
+"""What is nearer by less may be so by rounding."""
+
+_Near: TypeAlias = tuple[tuple[float, float, float, float, float, float], ...]
+"""Edges: one end, the way to the other, and that divided by its squared length."""
+
+
+class _Cut:
+    """A cell that is cut, and the edges that can be nearest in it."""
+
+    __slots__ = ("edges",)
+
+    def __init__(self, edges: "NDArray[np.float64]"):
+        self.edges = edges
 
 
 class Borders:
-    """The borders between areas. The lines that can be nearest are remembered by cells of 4 km, of 1 km or 256 m where
-    those are many, and found when first asked for."""
+    """The borders between areas. The edges that can be nearest are remembered by cells, smaller ones where those are
+    many, and found when first asked for (a tenth of a millisecond); after that a place has its distance in a few
+    microseconds, which it takes shapely to make a point of it."""
 
     def __init__(self, areas: Sequence[shapely.Geometry]):
         self._lines = _chunked(_shared_edges(areas))
         self._index = shapely.STRtree(self._lines)
-        self._near: dict[tuple[float, int, int], shapely.Geometry | None] = {}
-        """By the cell's side and number; None: it is cut."""
+        self._levels: tuple[tuple[float, dict[tuple[float, float], _Near | _Cut]], ...] = tuple(
+            (side, {}) for side in _CELLS_M
+        )
         bounds = shapely.total_bounds(np.array(areas, dtype=object)) if len(areas) else (0.0, 0.0, 0.0, 0.0)
         self._bounds = tuple(float(bound) for bound in bounds)
 
@@ -43,32 +61,89 @@ class Borders:
         """Metres to the nearest border; None where there is no border at all."""
         if not len(self._lines):
             return None
-        side, near = _CELL_M, None
-        while near is None:
-            cell = (side, int(easting // side), int(northing // side))
-            try:
-                near = self._near[cell]
-            except KeyError:
-                near = self._nearest_lines(*cell)
-            side /= 4.0
-        return float(shapely.Point(easting, northing).distance(near))
+        near: _Near | _Cut | None = None
+        for side, cells in self._levels:
+            around = near
+            cell = (easting // side, northing // side)
+            near = cells.get(cell)
+            if near is None:
+                near = self._find(side, cell, around)
+            if isinstance(near, tuple):
+                break
+        assert isinstance(near, tuple)
+        least = math.inf
+        for x, y, along_x, along_y, unit_x, unit_y in near:
+            from_x, from_y = easting - x, northing - y
+            part = from_x * unit_x + from_y * unit_y
+            if part >= 1.0:
+                from_x -= along_x
+                from_y -= along_y
+            elif part > 0.0:
+                from_x -= part * along_x
+                from_y -= part * along_y
+            square = from_x * from_x + from_y * from_y
+            if square < least:
+                least = square
+        return math.sqrt(least)
 
-    def _nearest_lines(self, side: float, column: int, row: int) -> shapely.Geometry | None:
-        west, south = column * side, row * side
-        centre = shapely.Point(west + side / 2.0, south + side / 2.0)
-        _, distances = self._index.query_nearest(centre, return_distance=True)
-        # Nothing in the cell is further from a border than its centre is, and half a diagonal more.
+    def _find(self, side: float, cell: tuple[float, float], around: _Near | _Cut | None) -> _Near | _Cut:
+        """The edges that can be nearest within this cell, of those of the cell around it."""
+        west, south = cell[0] * side, cell[1] * side
+        reachable = around.edges if isinstance(around, _Cut) else self._reachable(west, south, side)
+        near = _can_be_nearest(reachable, west, south, side)
+        left, low, right, high = self._bounds
+        far = not (left - 1e5 <= west <= right + 1e5 and low - 1e5 <= south <= high + 1e5)
+        found: _Near | _Cut
+        if len(near) <= _FEW or side == _CELLS_M[-1] or far:
+            along = near[:, 2:] - near[:, :2]
+            unit = along / np.maximum(np.square(along).sum(axis=1, keepdims=True), 1e-18)
+            found = tuple(map(tuple, np.hstack([near[:, :2], along, unit]).tolist()))
+        else:
+            found = _Cut(near)
+        if not far:  # the memory is bounded
+            cells = self._levels[_CELLS_M.index(side)][1]
+            if len(cells) >= _MAX_CELLS:
+                cells.clear()
+            cells[cell] = found
+        return found
+
+    def _reachable(self, west: float, south: float, side: float) -> "NDArray[np.float64]":
+        """Every edge that is nearest to any place in the square, and more."""
+        _, distances = self._index.query_nearest(
+            shapely.Point(west + side / 2.0, south + side / 2.0), return_distance=True
+        )
+        # Nothing in the square is further from a border than its centre is, and half a diagonal more.
         reach = float(distances[0]) + side * math.sqrt(0.5)
         square = shapely.box(west, south, west + side, south + side)
         hits = self._index.query(square, predicate="dwithin", distance=reach + 1.0)
-        near = shapely.multilinestrings(self._lines[np.sort(hits)])
-        left, low, right, high = self._bounds
-        if not (left - 1e5 <= west <= right + 1e5 and low - 1e5 <= south <= high + 1e5):
-            return near  # and is not remembered, so that the memory is bounded
-        if side > _MIN_CELL_M and shapely.get_num_coordinates(near) > _MANY_CORNERS:
-            near = None
-        self._near[side, column, row] = near
-        return near
+        corners, line_of = shapely.get_coordinates(self._lines[np.sort(hits)], return_index=True)
+        edges: NDArray[np.float64] = np.hstack([corners[:-1], corners[1:]])[line_of[:-1] == line_of[1:]]
+        return edges
+
+
+_TICKS = np.linspace(0.0, 1.0, 5)
+_SAMPLES = np.stack(np.meshgrid(_TICKS, _TICKS), axis=-1).reshape(-1, 2)
+_CORNERS = [0, 4, 20, 24]
+"""Of the samples, those at the square's corners."""
+
+
+def _can_be_nearest(edges: "NDArray[np.float64]", west: float, south: float, side: float) -> "NDArray[np.float64]":
+    """The edges without those to which a place on a border is nearer from everywhere in the square.
+
+    The places that are nearer to a point than to an edge are a convex region (an intersection of half-planes), so that
+    it holds the square if it holds its corners. The points tried are those nearest to places all over the square.
+    """
+    samples = _SAMPLES * side + (west, south)
+    start, along = edges[:, :2], edges[:, 2:] - edges[:, :2]
+    squares = np.maximum(np.square(along).sum(axis=1), 1e-18)
+    part = np.clip(((samples[:, None] - start) * along).sum(axis=2) / squares, 0.0, 1.0)
+    foot = start + part[:, :, None] * along
+    distance = np.sqrt(np.square(samples[:, None] - foot).sum(axis=2))
+    nearest = foot[np.arange(len(samples)), distance.argmin(axis=1)]
+    tried = np.sqrt(np.square(samples[_CORNERS][:, None] - nearest).sum(axis=2))
+    beaten = (distance[_CORNERS][:, :, None] > tried[:, None] + _SURELY_M).all(axis=0).any(axis=1)
+    left: NDArray[np.float64] = edges[~beaten]
+    return left
 
 
 def _edges(areas: Sequence[shapely.Geometry]) -> "tuple[NDArray[np.float64], NDArray[np.int64]]":

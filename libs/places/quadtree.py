@@ -5,6 +5,7 @@ Invariant: the pieces of an area do not overlap and make up the area; a leaf tha
 
 import math
 from collections.abc import Sequence
+from itertools import compress
 from typing import TypeAlias
 
 import numpy as np
@@ -32,13 +33,15 @@ AREAL = (3, 6)
 
 
 class Leaf:
-    """A square: either `filled` by these areas alone, or with pieces to be asked one by one."""
+    """A square: either `filled` by these areas alone, or with pieces to be asked, and whose each is."""
 
-    __slots__ = ("filled", "pieces")
+    __slots__ = ("filled", "owners", "pieces")
 
-    def __init__(self, filled: tuple[int, ...], pieces: tuple[tuple[int, shapely.Geometry], ...]):
+    def __init__(self, filled: tuple[int, ...], pieces: Sequence[tuple[int, shapely.Geometry]]):
         self.filled = filled
-        self.pieces = pieces
+        self.owners = tuple(owner for owner, _ in pieces)
+        self.pieces = np.array([piece for _, piece in pieces], dtype=object)
+        """Asked as an array: a geometry by itself costs twice as much as all of them."""
 
 
 _EMPTY = Leaf((), ())
@@ -68,10 +71,12 @@ class Quadtree:
             return ()
         node = self._root
         while isinstance(node, tuple):
-            node = node[2][(easting >= node[0]) + 2 * (northing >= node[1])]
-        if not node.pieces:
+            middle_east, middle_north, quarters = node
+            node = quarters[(easting >= middle_east) + 2 * (northing >= middle_north)]
+        if not node.owners:
             return node.filled
-        inside = tuple(owner for owner, piece in node.pieces if shapely.intersects_xy(piece, easting, northing))
+        held = shapely.intersects_xy(node.pieces, easting, northing).tolist()
+        inside = tuple(compress(node.owners, held))
         return node.filled + inside if node.filled else inside
 
     def areas_within(self, polygon: shapely.Geometry) -> dict[int, float]:
@@ -123,11 +128,11 @@ class Quadtree:
         filled = [owner for owner, area in areas if shapely.area(area) >= whole * (1.0 - 1e-12)]
         corners = sum(shapely.get_num_coordinates(area) for owner, area in areas if owner not in filled)
         if side <= MAX_LEAF_M and (corners <= MAX_CORNERS or side <= MIN_LEAF_M):
-            pieces = tuple((owner, area) for owner, area in areas if owner not in filled)
-            for _, piece in pieces:
-                shapely.prepare(piece)
+            pieces = [(owner, area) for owner, area in areas if owner not in filled]
+            leaf = Leaf(tuple(filled), pieces)
+            shapely.prepare(leaf.pieces)
             self._keep(filled, shapely.box(west, south, west + side, south + side), pieces)
-            return Leaf(tuple(filled), pieces)
+            return leaf
         half = side / 2.0
         middle_east, middle_north = west + half, south + half
         quarters = (
@@ -138,9 +143,7 @@ class Quadtree:
         )
         return (middle_east, middle_north, quarters)
 
-    def _keep(
-        self, filled: list[int], square: shapely.Geometry, pieces: tuple[tuple[int, shapely.Geometry], ...]
-    ) -> None:
+    def _keep(self, filled: list[int], square: shapely.Geometry, pieces: list[tuple[int, shapely.Geometry]]) -> None:
         for owner in filled:
             self._owners.append(owner)
             self._pieces.append(square)

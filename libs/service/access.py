@@ -128,6 +128,7 @@ ACCESS: dict[str, Rule] = {
     "get_agreement": Rule(only(Scope.PUBLIC, *_AGREED)),
     "list_agreements": Rule(only(Scope.PUBLIC, *_AGREED)),
     "get_boundaries": Rule(only(Scope.PUBLIC, *_ALL)),
+    "get_areas": Rule(only(Scope.PUBLIC, *_ALL)),
     "locate": Rule(only(Scope.PLACE, *_ALL)),
     "locate_shape": Rule(only(Scope.PLACE, *_ALL)),
     "retrieve_policies": Rule(only(Scope.POLICY, "supervisor", "auditor", "administrator")),
@@ -162,8 +163,8 @@ def may_know(operation_id: str, caller: Caller, thing: Belongs) -> bool:
     return ACCESS[operation_id].admits(caller, thing)
 
 
-OPEN = frozenset({"healthz", "readyz", "metrics", "docs", "docs_asset", "openapi"})
-"""What anybody may see: health, metrics and documents."""
+OPEN = frozenset({"healthz", "readyz", "metrics", "docs", "docs_asset", "openapi", "page", "page_file"})
+"""What anybody may see: health, metrics, documents, and the files of a page, which hold no data."""
 
 
 class Allow(SecurityBase):

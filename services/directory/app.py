@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from libs.service.publishing import publishing
 from libs.service.run import Health, service_app
-from services.directory import api, locate, lost, manner_api, policy_api
+from services.directory import api, locate, lost, manner_api, map_api, policy_api
 from services.directory.settings import DirectorySettings
 from services.directory.stored import Picture
 
@@ -38,6 +38,9 @@ def make_app(settings: DirectorySettings) -> FastAPI:
         description=DESCRIPTION,
         settings=settings,
         lifespan=lifespan,
-        routers=[api.router, manner_api.router, locate.router, policy_api.router, lost.router],
+        routers=[
+            *(map_api.router, map_api.pages),
+            *(api.router, manner_api.router, locate.router, policy_api.router, lost.router),
+        ],
         health=health,
     )

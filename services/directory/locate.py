@@ -20,9 +20,10 @@ from libs.service.problem import Fault, Invalid, NotFound, Unavailable, response
 from libs.service.shapes import ShapeBody
 from services.directory.located import LocatedAnswer, answer
 from services.directory.moments import Now
+from services.directory.pidf_route import BODY, PidfRoute
 from services.directory.stored import Picture
 
-router = APIRouter(prefix="/v1", tags=["directory"])
+router = APIRouter(prefix="/v1", tags=["directory"], route_class=PidfRoute)
 
 
 class Place(BaseModel):
@@ -105,9 +106,10 @@ def locate(request: Request, now: Now, place: Annotated[Place, Query()]) -> Loca
     "/locate",
     summary="Who owns a place of any shape",
     description="A point, circle, ellipse, arc-band, polygon, postcode or grid reference; or an address, which is "
-    "placed by its postcode, or else anywhere in its town.",
+    "placed by its postcode, or else anywhere in its town. A PIDF-LO document (`application/pidf+xml`) is taken too.",
     dependencies=[Depends(allow("locate_shape"))],
     responses=responses(404, 422),
+    openapi_extra=BODY,
 )
 def locate_shape(request: Request, now: Now, body: LocateBody) -> LocatedAnswer:
     return _located(request.app.state.picture, body.shape.shape(), body.certainty_percent)

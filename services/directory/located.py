@@ -6,9 +6,10 @@ from pydantic import Field
 
 from libs.alliance import Alliance
 from libs.events.types.directory import OverlayKind
-from libs.events.types.shapes import Shape
+from libs.events.types.shapes import Postcode, Shape
 from libs.places import Atlas, Located
 from libs.places.asking import Landmark, centre_of, landmarks, question
+from libs.places.grid import to_wgs84
 from libs.service.bodies import Answer
 from services.directory.stored import Picture
 
@@ -30,6 +31,11 @@ class LandmarkAnswer(Answer):
     """Of a town or village."""
     metres: float
     """From the location's centre."""
+
+
+class CentreAnswer(Answer):
+    lat: float
+    lon: float
 
 
 class NeighbourhoodAnswer(Answer):
@@ -77,6 +83,8 @@ class LocatedAnswer(Answer):
     neither the answer above nor any routing reads them."""
     outside: bool
     """In no force's area."""
+    centre: CentreAnswer | None
+    """Of the location, WGS 84 degrees; null for one that is not on the British National Grid."""
     generation: str
     """The boundaries that answered."""
     accuracy_metres: float
@@ -101,6 +109,7 @@ def answer(picture: Picture, atlas: Atlas, shape: Shape, found: Located) -> Loca
         neighbourhood=_neighbourhood(picture, shape, first.force if first else None),
         suggestions=_suggestions(picture, shape),
         outside=found.outside,
+        centre=_centre(shape, found),
         generation=atlas.generation,
         accuracy_metres=atlas.accuracy_m,
     )
@@ -115,6 +124,16 @@ def _candidate(alliance: Alliance, force: str, share: float, likelihood: float) 
         share=share,
         likelihood=likelihood,
     )
+
+
+def _centre(shape: Shape, found: Located) -> CentreAnswer | None:
+    if isinstance(shape, Postcode) and found.outside:  # Northern Ireland's are on another grid
+        return None
+    centre = centre_of(shape)
+    if centre is None:
+        return None
+    lat, lon = to_wgs84(*centre)
+    return CentreAnswer(lat=round(lat, 6), lon=round(lon, 6))
 
 
 def _landmarks(atlas: Atlas, shape: Shape, found: Located) -> tuple[Landmark, ...]:

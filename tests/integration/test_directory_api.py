@@ -438,6 +438,46 @@ async def test_an_overlay_suggests_and_the_owner_stays_the_owner(
         assert "never changes" in err
 
 
+def pidf(info: str) -> str:
+    return (
+        '<presence xmlns="urn:ietf:params:xml:ns:pidf" xmlns:dm="urn:ietf:params:xml:ns:pidf:data-model" '
+        'xmlns:gp="urn:ietf:params:xml:ns:pidf:geopriv10" xmlns:gml="http://www.opengis.net/gml" '
+        'xmlns:gs="http://www.opengis.net/pidflo/1.0" entity="pres:a@example.com"><dm:device id="d"><gp:geopriv>'
+        f"<gp:location-info>{info}</gp:location-info><gp:usage-rules/></gp:geopriv></dm:device></presence>"
+    )
+
+
+async def test_a_pidf_lo_document_is_answered_as_the_same_place_in_json(
+    client: httpx.AsyncClient, tokens: Tokens
+) -> None:
+    circle = "<gs:Circle><gml:pos>52.0482 -0.0243</gml:pos><gs:radius>3000</gs:radius></gs:Circle>"
+    same = {"shape": {"kind": "circle", "lat": 52.0482, "lon": -0.0243, "radiusM": 3000}}
+    headers = {"Content-Type": "application/pidf+xml; charset=utf-8"}
+    answer = await client.post("/v1/locate", content=pidf(circle), headers=headers)
+    assert answer.status_code == 200, answer.text
+    assert answer.json() == (await client.post("/v1/locate", json=same)).json()
+    assert len(answer.json()["candidates"]) >= 2
+
+    async def problem(status: int, content: str, **other: str) -> str:
+        refusal = await client.post("/v1/locate", content=content, headers={**headers, **other})
+        assert refusal.status_code == status, refusal.text
+        assert refusal.headers["content-type"] == "application/problem+json"
+        return str(refusal.json()["detail"])
+
+    laughs = '<!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;">]><x>&b;</x>'
+    assert "document type declaration" in await problem(400, laughs)
+    assert "XML" in await problem(400, "{}")
+    assert "location-info" in await problem(422, pidf(""))
+    assert "latitude" in await problem(422, pidf(circle.replace("52.0482", "152")))
+    assert "application/pidf+xml" in await problem(415, pidf(circle), **{"Content-Type": "application/xml"})
+    await problem(413, pidf("x" * 300_000))
+    await problem(401, "<", Authorization="")
+    await problem(403, pidf(circle), **bearer(tokens.of("partner")))
+    document = (await client.get("/openapi.json")).json()
+    taken = document["paths"]["/v1/locate"]["post"]["requestBody"]["content"]
+    assert set(taken) == {"application/json", "application/pidf+xml"}
+
+
 async def test_an_unknown_force_is_not_found(client: httpx.AsyncClient) -> None:
     assert (await refused(client, "/v1/forces/ruritania"))["status"] == 404
     assert await get(client, "/v1/queues", force="ruritania") == []

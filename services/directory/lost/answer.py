@@ -23,7 +23,9 @@ _NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 def errors(source: str, refusal: Refusal) -> bytes:
     root = etree.Element(f"{{{NAMESPACE}}}errors", {"source": source}, nsmap={None: NAMESPACE})
-    _exception(root, refusal.kind, refusal.message)
+    error = _exception(root, refusal.kind, refusal.message)
+    if refusal.kind == "locationProfileUnrecognized":
+        error.set("unsupportedProfiles", " ".join(refusal.profiles))
     return _written(root)
 
 
@@ -106,8 +108,8 @@ def _time(time: datetime) -> str:
     return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def _exception(parent: Element, kind: str, message: str) -> None:
-    etree.SubElement(parent, f"{{{NAMESPACE}}}{kind}", {"message": message, _LANG: "en"})
+def _exception(parent: Element, kind: str, message: str) -> Element:
+    return etree.SubElement(parent, f"{{{NAMESPACE}}}{kind}", {"message": message, _LANG: "en"})
 
 
 def _common(root: Element, source: str, path: Iterable[str], warnings: tuple[Warned, ...] = ()) -> None:

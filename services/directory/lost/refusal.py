@@ -23,7 +23,10 @@ Kind: TypeAlias = Literal[
 class Refusal(Exception):
     """An answer with one error. The message is for people, and repeats nothing of what was sent."""
 
-    def __init__(self, kind: Kind, message: str) -> None:
+    def __init__(self, kind: Kind, message: str, profiles: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.kind = kind
         self.message = message
+        self.profiles = profiles
+        """Of a `locationProfileUnrecognized` the location profiles that were asked for, which section 15 makes it name:
+        NMTOKENs, one at least."""

@@ -25,6 +25,8 @@ MAX_VIAS = 32
 _MAX_TOKEN = 256
 _SOURCE = re.compile(r"(?:[a-zA-Z0-9-]+\.)+[a-zA-Z0-9]+")
 """Section 15, appUniqueString."""
+_PROFILE = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+"""An NMTOKEN (section 15), of the letters that profiles are named with."""
 
 How: TypeAlias = Literal["value", "reference"]
 
@@ -197,7 +199,9 @@ def _locations(root: Element) -> tuple[Location, ...]:
             read += [one] if one is not None else []
     if not read:
         raise refusal or Refusal(
-            "locationProfileUnrecognized", f"The location profiles known here are {' and '.join(PROFILES)}."
+            "locationProfileUnrecognized",
+            f"The location profiles known here are {' and '.join(PROFILES)}.",
+            tuple(dict.fromkeys((location.get("profile") or "").strip() for location in given)),
         )
     return tuple(read)
 
@@ -210,6 +214,8 @@ def _location(location: Element) -> Location | None:
     if not profile:
         profile = PROFILES[0] if shapes else PROFILES[1]
     if profile not in PROFILES:
+        if _PROFILE.fullmatch(profile) is None:
+            raise UnusableShape("A location's profile must be a name, as geodetic-2d.")
         return None
     id_ = _token(location.get("id"))
     if profile == "geodetic-2d":

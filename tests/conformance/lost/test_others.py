@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from lxml import etree
 
+from services.directory.lost.door import answer_to
 from tests.conformance.lost.given import (
     CAMBRIDGE,
     EDINBURGH,
@@ -160,6 +161,20 @@ def test_section_13_1_without_a_known_profile_the_known_ones_are_named(server: S
     assert "civic" in told
 
 
+def test_section_15_the_profiles_that_are_not_known_are_named_and_what_is_no_name_is_none(server: Server) -> None:
+    given = "".join(f'<location id="{at}" profile="{name}"/>' for at, name in enumerate(("x-moon", "x-mars", "x-moon")))
+    assert texts(server.ask(find(given)), "//@unsupportedProfiles") == ["x-moon x-mars"]
+    for name in ("two words", "&lt;x&gt;", "a/b", "x" * 65, "\N{SNOWMAN}"):
+        assert server.error(find(f'<location id="1" profile="{name}"/>')) == "locationInvalid"
+
+
+@pytest.mark.parametrize("encoding", ["UTF-8", "UTF-16"])
+def test_section_16_both_encodings_are_understood_and_answers_are_in_utf_8(encoding: str, server: Server) -> None:
+    message = f'<?xml version="1.0" encoding="{encoding}"?>' + find(CAMBRIDGE)
+    assert texts(server.ask(message.encode(encoding)), "//l:displayName") == ["Cambridgeshire"]
+    assert answer_to(message.encode(encoding), server.ground).startswith(b"<?xml version='1.0' encoding='UTF-8'?>")
+
+
 def test_section_13_1_a_request_that_came_by_here_before_is_a_loop(server: Server) -> None:
     path = f'<path><via source="other.example"/><via source="{SOURCE}"/></path>'
     assert server.error(find(CAMBRIDGE, attributes='recursive="true"', after=path)) == "loop"
@@ -184,7 +199,7 @@ def test_section_13_1_an_error_repeats_nothing_of_what_was_sent(server: Server) 
         find(CAMBRIDGE, service=secret),
         find(civic(country="US", A3=secret)),
         find(CAMBRIDGE, after=f"<asOf>{secret}</asOf>"),
-        find(f'<location id="1" profile="{secret}"/>'),
+        find(f'<location id="1" profile="{secret} {secret}"/>'),
         boundary(secret),
     ):
         assert secret.encode() not in etree.tostring(server.ask(message))
