@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from libs.events.types.directory import AreaChunkPublished, AreaRef, BoundariesActivated
 from libs.places import encode_area, sha256_of
+from services.directory.history import History
 
 if TYPE_CHECKING:
     import shapely
@@ -42,6 +43,25 @@ class Plan:
 
 def chunk_subject(sha256: str) -> str:
     return f"area/{sha256}"
+
+
+def stays(history: History, shipped: str) -> str | None:
+    """Why the boundaries in force are not to be replaced by those that come with the product, in a sentence; None: they
+    are, or nothing is in force.
+
+    What somebody imported stays, whatever is loaded. Of what was shipped the later one rules: one that has been in
+    force here and is so no more is not gone back to by loading an older release.
+    """
+    standing = history.in_force.fact.generation if history.in_force is not None else None
+    if standing in (None, shipped):
+        return None
+    if standing in history.imported:
+        return f"The boundaries {standing}, which were imported, stay in force; {shipped} come with this release."
+    if history.was_in_force(shipped):
+        return (
+            f"The boundaries {standing} stay in force: {shipped}, which come with this release, were in force before."
+        )
+    return None
 
 
 def plan(

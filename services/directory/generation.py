@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from libs.alliance.generations import Drawing
 from libs.events.types.directory import BoundariesActivated
 from libs.places import Atlas
+from services.directory.geometry import Read
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,3 +19,7 @@ class InForce:
     chunks: Mapping[str, bytes]
     """Every piece of its geometry, by hash, as published."""
     since: datetime
+
+    @property
+    def read(self) -> Read:
+        return Read(Drawing.of(self.boundaries), self.atlas, self.chunks)

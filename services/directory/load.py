@@ -1,5 +1,8 @@
 """Bring an alliance file, and the shipped areas, into the directory's event store.
 
+The shipped areas come into force where nothing is, or an older release's are; what an operator has imported and
+activated stays (`boundaries.stays`).
+
 Invariant: what is there already is not said again. Loading twice appends nothing; loading after a crash goes on where
 it stopped. A load beside another one loses, looks again, and decides again.
 """
@@ -96,6 +99,8 @@ async def _load_boundaries(database: Database, drawn: Areas, stored: Stored) -> 
     written = 0
     for left in reversed(range(TRIES)):
         await stored.catch_up(database)
+        if (why := boundaries.stays(stored.history, drawn.generation)) is not None:
+            return written, None, [why]
         try:
             plan = boundaries.plan(
                 drawn.generation,
