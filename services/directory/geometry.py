@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
 from libs.alliance.generations import Drawing, Generation, read_atlas
 from libs.events.log.database import Database
@@ -13,19 +12,10 @@ from libs.events.log.store import load_many
 from libs.events.types.directory import AreaChunkPublished
 from libs.places import Atlas
 from services.directory.boundaries import chunk_subject
+from services.directory.generation import Read
 
 KEPT = 2
 """Atlases of the past: some tens of megabytes each."""
-
-
-@dataclass(frozen=True, eq=False)
-class Read:
-    """A generation as read."""
-
-    drawing: Drawing
-    atlas: Atlas
-    chunks: Mapping[str, bytes]
-    """Every piece of its geometry, by hash, as published."""
 
 
 async def stored_chunks(database: Database, hashes: Iterable[Sequence[str]]) -> dict[str, bytes]:

@@ -23,8 +23,8 @@ from libs.events.types import Fact
 from libs.events.types.directory import NeighbourhoodsActivated
 from libs.places import Atlas, decode_area
 from libs.places.neighbourhoods import Neighbourhood, Neighbourhoods
-from services.directory.generation import InForce
-from services.directory.geometry import Past, Read, read_generation, stored_chunks
+from services.directory.generation import InForce, Read
+from services.directory.geometry import Past, read_generation, stored_chunks
 from services.directory.history import Activated, History
 
 log = structlog.get_logger(__name__)
