@@ -12,7 +12,9 @@ from typing import NamedTuple
 
 from libs.alliance.generations import Drawing
 from libs.events.types import Fact
-from libs.events.types.directory import BoundariesActivated, BoundariesImported
+from libs.events.types.directory import BoundariesActivated, BoundariesImported, EntityWithdrawn, GapOverlapFound
+
+_GAP_OVERLAP = "gap-overlap/"
 
 
 class Imported(NamedTuple):
@@ -41,6 +43,8 @@ class History:
     """The last import of each name, in their order."""
     activated: tuple[Activated, ...] = ()
     """In order."""
+    gaps_and_overlaps: Mapping[str, GapOverlapFound] = field(default_factory=dict)
+    """Those that stand, by id."""
 
     def after(self, fact: Fact | None, at: datetime) -> History:
         match fact:
@@ -52,6 +56,12 @@ class History:
                 # Clocks of two copies may differ: nothing comes into force before what was said before it.
                 since = max(at, self.activated[-1].since) if self.activated else at
                 return replace(self, activated=(*self.activated, Activated(fact, since)))
+            case GapOverlapFound():
+                return replace(self, gaps_and_overlaps={**self.gaps_and_overlaps, fact.id: fact})
+            case EntityWithdrawn(entity=entity) if entity.startswith(_GAP_OVERLAP):
+                gone = entity.removeprefix(_GAP_OVERLAP)
+                left = {name: one for name, one in self.gaps_and_overlaps.items() if name != gone}
+                return replace(self, gaps_and_overlaps=left)
             case _:
                 return self
 
@@ -78,9 +88,12 @@ class History:
 
     def of(self, generation: str) -> BoundariesImported | BoundariesActivated | None:
         """What the name stands for. What was in force under it stands for ever."""
-        found = next((one.fact for one in reversed(self.activated) if one.fact.generation == generation), None)
         imported = self.imported.get(generation)
-        return found or (imported.fact if imported is not None else None)
+        return self.ruled(generation) or (imported.fact if imported is not None else None)
+
+    def ruled(self, generation: str) -> BoundariesActivated | None:
+        """Its last activation."""
+        return next((one.fact for one in reversed(self.activated) if one.fact.generation == generation), None)
 
     def was_in_force(self, generation: str) -> bool:
         return any(one.fact.generation == generation for one in self.activated)

@@ -9,7 +9,7 @@ it stopped. A load beside another one loses, looks again, and decides again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from libs.events.envelope import events_of
@@ -17,7 +17,7 @@ from libs.events.log.database import Database
 from libs.events.log.errors import Conflict
 from libs.events.log.store import Append, append
 from libs.events.types import Fact
-from libs.events.types.directory import AllianceDefined, EntityWithdrawn
+from libs.events.types.directory import AllianceDefined, AreaChunkPublished, EntityWithdrawn
 from services.directory import boundaries
 from services.directory.alliance_file import AllianceFile
 from services.directory.areas import Areas
@@ -114,11 +114,9 @@ async def _load_boundaries(database: Database, drawn: Areas, stored: Stored) -> 
             return written, None, [str(refusal)]
         if plan.activation is None:
             return written, None, []
-        chunks = [Change(boundaries.chunk_subject(chunk.sha256), chunk) for chunk in plan.chunks]
         try:
-            for at in range(0, len(chunks), CHUNKS_AT_ONCE):
-                await say(database, stored, chunks[at : at + CHUNKS_AT_ONCE])
-                written += len(chunks[at : at + CHUNKS_AT_ONCE])
+            async for count in say_chunks(database, stored, plan.chunks):
+                written += count
             await say(database, stored, [Change(boundaries.SUBJECT, plan.activation)])
         except Conflict:
             if not left:
@@ -128,13 +126,24 @@ async def _load_boundaries(database: Database, drawn: Areas, stored: Stored) -> 
     raise AssertionError("unreachable")
 
 
-async def say(database: Database, stored: Stored, said: Sequence[Change]) -> None:
+async def say_chunks(database: Database, stored: Stored, chunks: Sequence[AreaChunkPublished]) -> AsyncIterator[int]:
+    """A few in a transaction, each into its own stream: how many each time."""
+    said = [Change(boundaries.chunk_subject(chunk.sha256), chunk) for chunk in chunks]
+    for at in range(0, len(said), CHUNKS_AT_ONCE):
+        together = said[at : at + CHUNKS_AT_ONCE]
+        await say(database, stored, together)
+        yield len(together)
+
+
+async def say(database: Database, stored: Stored, said: Sequence[Change], *, traceparent: str | None = None) -> None:
     """All of it in one transaction, each fact into its entity's stream after what is there."""
     appends = []
     for subject, fact in said:
         version = stored.versions.get(subject, 0)
         force = getattr(fact, "force", None)
-        events = events_of([fact], source=database.source, subject=subject, after=version, force=force)
+        events = events_of(
+            [fact], source=database.source, subject=subject, after=version, force=force, traceparent=traceparent
+        )
         appends.append(Append(subject, version, events))
     if appends:
         async with database.transaction() as connection:
