@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 SUBJECT = "boundaries/all"
 """The stream of imports and activations: one, for the areas of all forces change together, and what is activated must
 be what was imported last."""
+GENERATION_NAME = "(?!generations$)[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+"""What an operator may call one. `generations` is the address of all of them."""
 LAYERS = ("urn:service:sos.police", "urn:emergency:service:responder.police")
 """The services whose boundaries these are."""
 

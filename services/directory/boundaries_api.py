@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 from fastapi import APIRouter, Depends, Path, Query
 from pydantic import Field
@@ -23,7 +24,7 @@ from services.directory import importing
 from services.directory.alliance_file import Unusable
 from services.directory.apart import Busy, Failed
 from services.directory.api import Now
-from services.directory.boundaries import Blocked, GenerationChanged, NoSuchGeneration, Who
+from services.directory.boundaries import GENERATION_NAME, Blocked, GenerationChanged, NoSuchGeneration, Who
 from services.directory.boundaries_answers import GenerationAnswer, GenerationListed, listed, shown
 from services.directory.importing import File, Store
 from services.directory.stored import Picture
@@ -33,13 +34,16 @@ router = APIRouter(prefix="/v1/boundaries", tags=["boundaries"])
 IMPORT_S = 300.0
 """How long an import may take: the file's way here, and its reading."""
 MAX_FILE_BYTES = 256 * 1024 * 1024
-_NAME = r"^(?!generations$)[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 _FILE = {
     "schema": {"type": "string", "format": "binary", "description": "GeoJSON, KML, GeoPackage or a zipped Shapefile."}
 }
-_PNG = {"image/png": {"schema": {"type": "string", "format": "binary"}}}
+_PNG: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}, "description": "The map."}
+}
+_THERE: dict[int | str, dict[str, Any]] = {200: {"model": GenerationAnswer, "description": "It is there already."}}
 
-Named: TypeAlias = Annotated[str, Path(max_length=64, description="The generation's name.")]
+NAME = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+Named: TypeAlias = Annotated[str, Path(pattern=NAME, description="The generation's name.")]
 
 
 class Activation(Body):
@@ -54,10 +58,10 @@ class Activation(Body):
 @router.put(
     "",
     summary="Import boundaries from a file",
-    description="The file is read, checked and kept, and rules nothing until it is activated. Its codes or names are those "
-    "of forces; it is in WGS 84 or on the British National Grid. 201: it is kept under this name. 200: it was there already.",
+    description="The file is read, checked and kept, and rules nothing until it is activated. Its areas bear "
+    "the forces' codes or names; it is in WGS 84 or on the British National Grid.",
     status_code=201,
-    responses={200: {"model": GenerationAnswer, "description": "It is there already."}} | responses(409, 413, 422),
+    responses=_THERE | responses(409, 413, 422),
     openapi_extra={"requestBody": {"required": True, "content": {"application/octet-stream": _FILE}}},
 )
 async def import_boundaries(
@@ -65,7 +69,7 @@ async def import_boundaries(
     response: Response,
     now: Now,
     caller: Annotated[Caller, Depends(allow("import_boundaries"))],
-    generation: Annotated[str, Query(pattern=_NAME, description="Their name for ever.", examples=["pfa-2024-bgc"])],
+    generation: Annotated[str, Query(pattern=NAME, description="Their name for ever.", examples=["pfa-2024-bgc"])],
     source: Annotated[
         str, Query(min_length=1, max_length=1_000, description="Whose they are, as their licence asks it to be said.")
     ],
@@ -81,6 +85,10 @@ async def import_boundaries(
     ],
 ) -> GenerationAnswer:
     _refuse_unless("import_boundaries", caller)
+    if not re.fullmatch(GENERATION_NAME, generation):
+        raise Invalid(
+            "generation: is the address of all", faults=[Fault("is the address of all", parameter="generation")]
+        )
     store: Store = request.app.state.boundaries
     if store.apart.busy:
         raise _busy()
@@ -115,7 +123,7 @@ async def show_generation(request: Request, now: Now, generation: Named) -> Gene
     description="Against the boundaries that were in force before it. PNG.",
     dependencies=[Depends(allow("show_generation_picture"))],
     response_class=Response,
-    responses={200: {"content": _PNG}} | responses(404),
+    responses=_PNG | responses(404),
 )
 async def show_generation_picture(request: Request, now: Now, generation: Named) -> Response:
     with _problems():
@@ -126,8 +134,8 @@ async def show_generation_picture(request: Request, now: Now, generation: Named)
 @router.post(
     "/{generation}/activate",
     summary="Put a generation in force",
-    description="For everybody, at once; one of the past too. 409 names what its report says against it: `override` with "
-    "a `reason` activates it all the same. What is in force already stays, and nothing is said.",
+    description="For everybody, at once; one of the past too. 409 names what its report says against it: `override` "
+    "with a `reason` activates it all the same. For what is in force already nothing is said.",
     responses=responses(404, 409),
 )
 async def activate_generation(

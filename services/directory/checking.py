@@ -66,13 +66,17 @@ def check_again(
     return _reported(drawn, _examined(drawn, one.accuracy_m, members, before), before)
 
 
-def picture(one: Standing, was: BoundariesReport, members: Sequence[str], before: Standing | None) -> bytes:
+def picture(
+    one: Standing, attribution: str, was: BoundariesReport, members: Sequence[str], before: Standing | None
+) -> bytes:
     """A PNG: the generation, and what it changes."""
     from services.directory.imports.picture import draw  # what draws is loaded by whoever draws
 
     drawn = _stored(one, was)
     report = _examined(drawn, one.accuracy_m, members, before)
-    return draw(drawn.areas, None if before is None else before.drawn(), report)
+    title = f"Boundaries {one.generation}" + (f" against {before.generation}" if before is not None else "")
+    areas_before = None if before is None else before.drawn()
+    return draw(drawn.areas, areas_before, report, title=title, attribution=attribution, focus=members)
 
 
 def _stored(one: Standing, was: BoundariesReport) -> Drawn:

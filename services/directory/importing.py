@@ -135,6 +135,7 @@ async def picture(store: Store, generation: str) -> bytes:
         bytes,
         checking.picture,
         await _read(store, known),
+        known.source,
         report,
         _members(store),
         None if before is None else await _read(store, before),
