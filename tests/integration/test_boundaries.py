@@ -160,7 +160,7 @@ async def test_a_file_is_imported_shown_activated_and_gone_back_from(store: Data
     assert document["state"] == "imported"
     assert document["blocking"] == []
     assert document["report"]["comparedWith"] == "squares-1"
-    assert {one["force"] for one in document["report"]["moved"]} == {"bedfordshire", "cambridgeshire"}
+    assert {one["force"] for one in document["report"]["moved"]} >= {"bedfordshire", "cambridgeshire"}
     assert await directory.owner(510_040) == ("cambridgeshire", "squares-1"), "what is imported rules nothing"
 
     again = await directory.put("squares-2", geojson(moved(80)))
