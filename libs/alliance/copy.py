@@ -75,6 +75,11 @@ class AllianceCopy:
         alliance = self.current
         return alliance is not None and alliance.default_queue is not None and alliance.atlas is not None
 
+    @property
+    def prepared(self) -> str | None:
+        """The generation that is read beside the one in use: its activation is a switch."""
+        return None if self._spare is None else self._spare[0].generation
+
     def knows_queues(self) -> bool:
         """True from when no contact need be left out: without boundaries it goes where it was presented."""
         alliance = self.current

@@ -83,8 +83,8 @@ class Directory:
     def __init__(self, url: str, client: httpx.AsyncClient, app: Any) -> None:
         self.url, self.client, self.app = url, client, app
 
-    async def put(self, generation: str, content: bytes, **query: Any) -> httpx.Response:
-        query = {"generation": generation, "source": "drawn by the test", "accuracyMetres": 20} | query
+    async def put(self, name: str, content: bytes, **query: Any) -> httpx.Response:
+        query = {"generation": name, "source": "drawn by the test", "accuracyMetres": 20} | query
         return await self.client.put("/v1/boundaries", params=query, content=content)
 
     async def activate(self, generation: str, **body: Any) -> httpx.Response:
@@ -268,7 +268,7 @@ async def test_of_two_imports_at_once_a_copy_does_one_and_two_copies_say_each_pi
     assert sorted(answer.status_code for answer in answers) in ([200, 201, 503], [200, 503, 201], [201, 201, 503])
     assert refused[0].headers["retry-after"] == "5"
     subjects = [event.subject for _, event in await read_after(store, 0, 10_000) if event.subject.startswith("area/")]
-    assert len(subjects) == len(set(subjects)) == 5
+    assert len(subjects) == len(set(subjects)) == 6
     assert len(await facts(store, BoundariesImported)) == 1
 
 
@@ -290,7 +290,7 @@ async def test_an_import_that_is_killed_before_its_end_leaves_what_is_in_force_a
                 stderr=asyncio.subprocess.DEVNULL,
             )
             async with asyncio.timeout(60):
-                while await store.fetchval(pieces) < 5:
+                while await store.fetchval(pieces) < 6:
                     await asyncio.sleep(0.02)
             process.kill()
             await process.wait()
@@ -302,7 +302,7 @@ async def test_an_import_that_is_killed_before_its_end_leaves_what_is_in_force_a
     assert (code, err) == (0, ""), err
     assert "Boundaries killed are in force." in out
     await directory.until_used("killed")
-    assert await store.fetchval(pieces) == 5, "its pieces were there"
+    assert await store.fetchval(pieces) == 6, "its pieces were there"
 
 
 async def test_the_command_imports_refuses_and_overrides_in_sentences(store: Database, tmp_path: Path) -> None:
