@@ -127,7 +127,7 @@ class AllianceCopy:
     @property
     def _next(self) -> Drawing | None:
         """What may be activated next: what was imported, or else what was in force before."""
-        return self._imported or self._before
+        return self._imported if self._imported not in (None, self._announced) else self._before
 
     async def run(self) -> None:
         """Follow until cancelled. Raises what a reader raises; run again, it goes on where it was."""

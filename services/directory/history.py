@@ -77,7 +77,7 @@ class History:
         if self.imported:
             last = list(self.imported.values())[-1]
             drawing = Drawing.of(last.fact)
-            if all(Drawing.of(one.fact) != drawing for one in self.activated[last.activations :]):
+            if all(Drawing.of(one.fact) != drawing for one in self.activated[max(last.activations - 1, 0) :]):
                 return last.fact
         drawing = Drawing.of(self.in_force.fact)
         return next((one.fact for one in reversed(self.activated) if Drawing.of(one.fact) != drawing), None)
