@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
+import random
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+import time
+import zipfile
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +19,7 @@ from typing import Any
 
 import asyncpg
 import httpx
+import psutil
 import pytest
 import pytest_asyncio
 import shapely
@@ -412,3 +418,65 @@ async def test_a_moment_without_boundaries_or_without_meaning_is_refused(
     ):
         assert answer.status_code == status, answer.text
         assert answer.headers["content-type"] == "application/problem+json"
+
+
+def random_files(count: int, seed: int = 27700) -> Iterator[bytes]:
+    """Real ones of each form that were damaged, and bytes of no form at all."""
+    rng = random.Random(seed)
+    whole = geojson(moved(80))
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("doc.kml", b"<kml xmlns='http://www.opengis.net/kml/2.2'><Document/></kml>")
+        archive.writestr("zeros.shp", b"\0" * 50_000_000)
+    million = json.dumps({"type": "Polygon", "coordinates": [[[0.1, 52.0 + at * 1e-9] for at in range(1_000_000)]]})
+    begun = b'{"type": "FeatureCollection", "features": [{"type": "Feature", "properties": {"PFA24NM": "Kent"}, '
+    begun += b'"geometry": '
+    harmful = [
+        packed.getvalue(),
+        begun + million.encode() + b"}]}",
+        begun + b'{"type": "Polygon", "coordinates": [[[NaN, 52], [0, 53], [1e400, 52]]]}}]}',
+        b"[" * 100_000,
+        b"<!DOCTYPE a [<!ENTITY b '" + b"c" * 1000 + b"'>]><kml>" + b"&b;" * 1000 + b"</kml>",
+        b"SQLite format 3\0" + rng.randbytes(8_000),
+        whole.replace(b"0.", b"-0."),
+    ]
+    for number in range(count):
+        if number < len(harmful):
+            yield harmful[number]
+            continue
+        base = bytearray(rng.choice([whole, *harmful[4:], packed.getvalue()]))
+        for _ in range(rng.randint(1, 30)):
+            at = rng.randrange(len(base))
+            match rng.randrange(4):
+                case 0:
+                    base[at] = rng.randrange(256)
+                case 1:
+                    del base[at : at + rng.randint(1, 200)]
+                case 2:
+                    base[at:at] = rng.randbytes(rng.randint(1, 20))
+                case _:
+                    base[at : at + 3] = rng.choice([b"NaN", b"1e9", b"[[[", b"-0.", b"]]]", b'"",'])
+            base = base or bytearray(b"x")
+        yield rng.randbytes(rng.randrange(2_000)) if rng.randrange(10) == 0 else bytes(base)
+
+
+@pytest.mark.parametrize("count", [40, pytest.param(10_000, marks=[pytest.mark.long, pytest.mark.timeout(7200)])])
+async def test_random_and_mutated_files_are_taken_or_refused(
+    directory: Directory, count: int, figures: Callable[[str], None]
+) -> None:
+    met: Counter[int] = Counter()
+    slowest, before = 0.0, 0
+    for number, content in enumerate(random_files(count)):
+        if number == 10:
+            before = psutil.Process().memory_info().rss
+        began = time.monotonic()
+        answer = await directory.put("random", content)
+        slowest = max(slowest, time.monotonic() - began)
+        met[answer.status_code] += 1
+        assert answer.status_code in (200, 201, 422), (content[:200], answer.text)
+        if answer.status_code == 422:
+            assert len(answer.json()["detail"]) > 20
+    grown = psutil.Process().memory_info().rss - before
+    figures(f"import: {count} files, slowest {slowest:.1f} s, memory {grown / 2**20:+.0f} MiB, {dict(met)}")
+    assert slowest < 60
+    assert grown < 100 * 2**20
