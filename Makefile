@@ -4,7 +4,7 @@ PYTHON ?= python3
 RUN := .venv/bin/python -m
 export PORT_BASE VAR ALLIANCE DEMO
 
-.PHONY: help run demo stop reset token lint audit test bench faults schemas accuracy venv
+.PHONY: help run demo stop reset token lint audit test bench faults soak schemas accuracy venv
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -45,6 +45,9 @@ test: venv ## unit, conformance, integration and fault tests on the real Postgre
 
 faults: venv ## the fault tests, in full
 	.venv/bin/pytest tests/faults --long
+
+soak: venv ## the other long tests: thousands of real places, ten thousand bodies
+	.venv/bin/pytest tests/integration tests/conformance tests/unit -m long --long
 
 schemas: venv ## write the JSON Schemas anew from the event types
 	$(RUN) libs.events.schemas

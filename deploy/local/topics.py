@@ -85,6 +85,7 @@ TOPICS = (
         "hueandcry.keys",
         written_by=("intake", "recording"),
         read_by=("intake", "router", "recording"),
+        partitions=1,  # every copy reads all of it: more would only be more to send and to append
         cleanup="compact",
     ),
     *(Topic(f"hueandcry.deadletter.{reader}", written_by=(service,)) for reader, service in READERS.items()),

@@ -39,9 +39,9 @@ _KIND_BYTES = 8
 
 @dataclass(frozen=True)
 class Bounds:
-    seconds: float = 120.0
-    """Of the clock on the wall, and of the processor."""
-    memory_bytes: int = 3 * 2**30
+    seconds: float = 240.0
+    """Of the clock on the wall, and of the processor: two million corners take some thirty."""
+    memory_bytes: int = 4 * 2**30
     """Of addresses, the libraries' own among them."""
     answer_bytes: int = 512 * 2**20
 

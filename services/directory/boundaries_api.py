@@ -31,7 +31,7 @@ from services.directory.stored import Picture
 
 router = APIRouter(prefix="/v1/boundaries", tags=["boundaries"])
 
-IMPORT_S = 300.0
+IMPORT_S = 420.0
 """How long an import may take: the file's way here, and its reading."""
 MAX_FILE_BYTES = 256 * 1024 * 1024
 _FILE = {

@@ -12,8 +12,9 @@ from libs.events.types import shapes
 from libs.events.types.contacts import Channel, Line, LocationOf, LocationSource, Medium
 from libs.events.types.routing import Cause
 from libs.service.bodies import PERSONAL, Answer
-from services.intake.contact import Contact, EndReason, KnownLocation, Sender
+from services.intake.contact import EndReason, Sender
 from services.intake.decisions import Decision
+from services.intake.known import Contact, KnownLocation
 from services.intake.legs import Leg
 
 

@@ -35,15 +35,13 @@ from libs.events.types.contacts import (
     LocatedPersonal,
     Location,
     MessagePersonal,
-    ReceivedPersonal,
-    RectifiedMember,
-    RectifiedPersonal,
     RetentionDutyLifted,
     RetentionDutyPlaced,
 )
 from libs.events.types.shapes import Shape
 from services.intake import legs
-from services.intake.legs import MAX_LEGS, Leg
+from services.intake.known import Contact, Duty, Erasure, Hold, KnownLocation, KnownMessage, erased, rectified
+from services.intake.legs import MAX_LEGS
 
 MAX_LOCATIONS = 500
 """Of one contact: a handset that sends its position every ten seconds for more than an hour."""
@@ -107,61 +105,6 @@ class TooManyMessages(Refused):
 
 class NothingMayBeAdded(Refused):
     """The contact has been erased: nothing that identifies a person can be added to it."""
-
-
-class KnownLocation(msgspec.Struct, frozen=True):
-    location: Location
-    shape: Shape | None
-    """None where the personal part is gone."""
-    known_at: datetime
-
-
-class KnownMessage(msgspec.Struct, frozen=True):
-    message: ContactMessageAdded
-    known_at: datetime
-
-
-class Hold(msgspec.Struct, frozen=True):
-    placed: LegalHoldPlaced
-    since: datetime
-
-
-class Duty(msgspec.Struct, frozen=True):
-    placed: RetentionDutyPlaced
-    since: datetime
-
-
-class Correction(msgspec.Struct, frozen=True):
-    rectified: ContactRectified
-    at: datetime
-    before: RectifiedPersonal | None
-    """What stood until then: for auditors. None where it is gone."""
-
-
-class Erasure(msgspec.Struct, frozen=True):
-    erased: ContactErased
-    at: datetime
-
-
-class Contact(msgspec.Struct, frozen=True, kw_only=True):
-    id: str
-    version: int
-    received: ContactReceived
-    received_at: datetime
-    emergency: bool
-    """It was one from the start, or a message has turned it into one."""
-    locations: tuple[KnownLocation, ...] = ()
-    """In the order in which they became known."""
-    messages: tuple[KnownMessage, ...] = ()
-    legs: tuple[Leg, ...] = ()
-    """The first first."""
-    ended: ContactEnded | None = None
-    holds: tuple[Hold, ...] = ()
-    """Those that were placed and not lifted."""
-    duties: tuple[Duty, ...] = ()
-    """Those that were placed and not lifted; whether one is over depends on the day."""
-    corrections: tuple[Correction, ...] = ()
-    erasure: Erasure | None = None
 
 
 class ReceiveContact(msgspec.Struct, frozen=True):
@@ -331,75 +274,10 @@ def evolve(contact: Contact | None, event: Event) -> Contact | None:
         case RetentionDutyLifted():
             change["duties"] = tuple(duty for duty in contact.duties if duty.placed.duty != fact.duty)
         case ContactRectified():
-            change |= _rectified(contact, fact, event.time)
+            change |= rectified(contact, fact, event.time)
         case ContactErased():
-            change |= _erased(contact) | {"erasure": Erasure(fact, event.time)}
+            change |= erased(contact) | {"erasure": Erasure(fact, event.time)}
     return msgspec.structs.replace(contact, **change)
-
-
-TEXTS: dict[RectifiedMember, str] = {
-    "calling-number": "calling_number",
-    "contact-number": "contact_number",
-    "name": "name",
-    "email": "email",
-    "handle": "handle",
-    "safe-contact": "safe_contact",
-    "words": "words",
-}
-"""The members that a correction may name besides messages and locations, by the field that holds each."""
-
-
-def _rectified(contact: Contact, fact: ContactRectified, at: datetime) -> dict[str, object]:
-    """What a correction changes: the right value stands where the wrong one stood, which is kept with the correction.
-    Where either cannot be read any more, nothing stands there."""
-    right = fact.personal or RectifiedPersonal()
-    change: dict[str, object] = {}
-    if fact.member == "location" and fact.location is not None:
-        named = fact.location.id
-        was = next((known.shape for known in contact.locations if known.location.id == named), None)
-        before = RectifiedPersonal(shape=was)
-        change["locations"] = tuple(
-            msgspec.structs.replace(known, shape=right.shape) if known.location.id == named else known
-            for known in contact.locations
-        )
-    elif fact.member == "message":
-        said = next((known for known in contact.messages if known.message.message_id == fact.message), None)
-        written = said.message.personal if said else None
-        before = RectifiedPersonal(text=written.text if written else None)
-        personal = MessagePersonal(text=right.text) if right.text is not None else None
-        change["messages"] = tuple(
-            KnownMessage(msgspec.structs.replace(known.message, personal=personal), known.known_at)
-            if known is said
-            else known
-            for known in contact.messages
-        )
-    else:
-        person = contact.received.personal or ReceivedPersonal()
-        field = TEXTS[fact.member]
-        before = RectifiedPersonal(text=getattr(person, field))
-        person = msgspec.structs.replace(person, **{field: right.text})
-        change["received"] = msgspec.structs.replace(contact.received, personal=person)
-        if fact.member == "calling-number":
-            change["legs"] = legs.renumbered(contact.legs, before.text, right.text)
-    change["corrections"] = (*contact.corrections, Correction(fact, at, before))
-    return change
-
-
-def _erased(contact: Contact) -> dict[str, object]:
-    """Whoever still held the key would be told no more than the others."""
-    return {
-        "received": msgspec.structs.replace(contact.received, personal=None),
-        "legs": tuple(msgspec.structs.replace(leg, calling_number=None) for leg in contact.legs),
-        "locations": tuple(msgspec.structs.replace(known, shape=None) for known in contact.locations),
-        "messages": tuple(
-            KnownMessage(msgspec.structs.replace(known.message, personal=None), known.known_at)
-            for known in contact.messages
-        ),
-        "corrections": tuple(
-            Correction(msgspec.structs.replace(one.rectified, personal=None), one.at, None)
-            for one in contact.corrections
-        ),
-    }
 
 
 def contact_of(events: Iterable[Event], contact: Contact | None = None) -> Contact | None:

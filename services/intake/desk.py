@@ -33,8 +33,9 @@ from libs.service.idempotency import Keyed
 from libs.service.problem import NotFound
 from libs.service.trace import NO_REASON, Why
 from services.intake import legs, reference
-from services.intake.contact import Contact, ReceiveContact, contact_of, decide
+from services.intake.contact import ReceiveContact, contact_of, decide
 from services.intake.decisions import Decision, decision_from, latest_decision
+from services.intake.known import Contact
 from services.intake.waits import Waits, decision_within
 
 log = structlog.get_logger(__name__)

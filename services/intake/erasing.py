@@ -25,9 +25,10 @@ from libs.events.types.erasures import ErasureConfirmed, SubjectErased, stream_o
 from libs.service.caller import Caller
 from libs.service.context import current_traceparent
 from libs.service.problem import NotFound
-from services.intake.contact import Contact, contact_of
+from services.intake.contact import contact_of
 from services.intake.decisions import Decision
 from services.intake.desk import Desk, scope_of
+from services.intake.known import Contact
 from services.intake.protection import Crime, Erase, erase, hindrances
 from services.intake.protection_models import Found
 

@@ -35,7 +35,8 @@ from libs.events.types.contacts import (
     RetentionDutyPlaced,
 )
 from libs.events.types.shapes import Shape
-from services.intake.contact import TEXTS, Contact, Refused
+from services.intake.contact import Refused
+from services.intake.known import TEXTS, Contact
 
 MAX_STANDING = 100
 """Holds, or duties, of one contact at a time."""

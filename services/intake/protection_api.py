@@ -21,11 +21,12 @@ from libs.service.idempotency import IdempotencyKey, keyed
 from libs.service.problem import Conflicting, NotFound, responses
 from libs.service.trace import Shown, WhyHeaders, leave
 from services.intake.api import REFUSED_CHANGES, ContactId
-from services.intake.contact import Contact, Refused
+from services.intake.contact import Refused
 from services.intake.decisions import Decision
 from services.intake.desk import Desk
 from services.intake.erasing import Admit, Eraser
 from services.intake.json_route import JsonRoute
+from services.intake.known import Contact
 from services.intake.protection import (
     Command,
     Erase,

@@ -17,7 +17,7 @@ from libs.events.types.contacts import DutyReason, ErasureReason, HoldReason, Re
 from libs.events.types.erasures import Service
 from libs.service.bodies import PERSONAL, Answer, Body, Name, Words
 from libs.service.shapes import ShapeBody
-from services.intake.contact import Contact, Correction
+from services.intake.known import Contact, Correction
 from services.intake.models import E164, Email, Identifier, Time
 from services.intake.protection import Hindrance
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import lzma
+import struct
 import zipfile
 import zlib
 
@@ -23,7 +24,9 @@ _UNREADABLE = (
     zipfile.BadZipFile,
     zlib.error,
     lzma.LZMAError,
+    struct.error,
     ValueError,
+    LookupError,
     OverflowError,
     RuntimeError,
     EOFError,
@@ -40,8 +43,8 @@ class Archive:
         try:
             self._zip = zipfile.ZipFile(io.BytesIO(content))
         except _UNREADABLE as error:
-            raise Unusable(f"This is no zip file that can be read: {error}.") from None
-        entries = [entry for entry in self._zip.infolist() if not entry.is_dir()]
+            raise Unusable(f"This is no zip file that can be read: {_said(error)}.") from None
+        entries = [entry for entry in self._zip.infolist() if not entry.filename.endswith("/")]
         if len(entries) > MAX_ENTRIES:
             raise Unusable(f"The zip file has over {MAX_ENTRIES} entries.")
         self._entries = {entry.filename: entry for entry in entries if not entry.filename.startswith("__MACOSX/")}
@@ -58,7 +61,7 @@ class Archive:
             with self._zip.open(entry) as file:
                 content = file.read(most + 1)
         except _UNREADABLE as error:
-            raise Unusable(f"{shown(name)} in the zip file cannot be unpacked: {error}.") from None
+            raise Unusable(f"{shown(name)} in the zip file cannot be unpacked: {_said(error)}.") from None
         if len(content) > most:
             raise Unusable(
                 f"{shown(name)} in the zip file unpacks to too much: at most {MAX_UNPACKED // 2**20} MiB in all, and "
@@ -71,3 +74,8 @@ class Archive:
 def shown(name: str) -> str:
     """An entry's name, fit to be shown."""
     return repr(name[-100:])
+
+
+def _said(error: Exception) -> str:
+    """Not all of it: it may repeat what was sent."""
+    return str(error)[:100].rstrip(".")

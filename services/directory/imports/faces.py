@@ -54,12 +54,13 @@ def _owners(areas: Mapping[str, shapely.Geometry], places: NDArray[np.float64]) 
 
 
 def thick(faces: Sequence[Face], width_m: float) -> list[bool]:
-    """Which of them have a place that is wider than this everywhere around: a circle of that diameter fits in."""
-    could = np.array([face.area_m2 > math.pi / 4 * width_m**2 for face in faces], dtype=bool)
-    eroded = shapely.buffer(
-        [face.polygon for face, one in zip(faces, could, strict=True) if one], -width_m / 2, quad_segs=2
-    )
-    could[could] = ~shapely.is_empty(eroded)
+    """Which of them are wider than this somewhere: a circle of that diameter fits in, to a twentieth."""
+    polygons = np.array([face.polygon for face in faces], dtype=object)
+    sizes = shapely.area(polygons)
+    could = sizes > math.pi / 4 * width_m**2
+    doubtful = could & (sizes < width_m * shapely.length(polygons))  # else its mean width is twice as much already
+    simpler = shapely.simplify(polygons[doubtful], width_m / 20)
+    could[doubtful] = ~shapely.is_empty(shapely.buffer(simpler, -width_m / 2, quad_segs=2))
     return [bool(one) for one in could]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from services.directory.forces import KnownForce
 
 _CODE = re.compile(r"pfa[0-9]{0,4}cd|ons_?code|code", re.IGNORECASE)
-_NAME = re.compile(r"pfa[0-9]{0,4}nmw?|name|force|force_?name|id|slug|force_?id", re.IGNORECASE)
+_NAME = re.compile(r"pfa[0-9]{0,4}nmw?|name|force|force_?name|id|slug|force_?id|file|folder[0-9]{0,2}", re.IGNORECASE)
 _POLICE = ("police", "constabulary", "service", "force")
 
 

@@ -6,6 +6,7 @@ Invariant: as large as its limits, whatever the areas are; the attribution stand
 from __future__ import annotations
 
 import io
+import re
 import textwrap
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -80,7 +81,7 @@ def draw(
     picture.paste(painted, (MARGIN * FINER, TOP * FINER))
 
     page = _Page(picture)
-    page.text(MARGIN, 16, title[:90], 26)
+    page.text(MARGIN, 16, title[:80], 26)
     _legend(page, report, hues if focus or len(hues) <= len(HUES) else {}, bool(before))
     for number, line in enumerate(textwrap.wrap(attribution, 185)[:2]):
         page.text(MARGIN, TOP + view.height + 8 + 16 * number, line, 12)
@@ -112,6 +113,11 @@ def _box(places: Sequence[shapely.Geometry]) -> _Box:
 def _tint(colour: Colour) -> Colour:
     """The colour, thinned."""
     return "#" + "".join(f"{255 - (255 - int(colour[at : at + 2], 16)) // 6:02x}" for at in (1, 3, 5))
+
+
+def _square(area_m2: float) -> str:
+    """As sentences say it, in letters that the font has."""
+    return re.sub("(k?m)²", r"sq \1", square(area_m2))
 
 
 class _View:
@@ -215,7 +221,7 @@ def _legend(page: _Page, report: Report, hues: Mapping[str, Colour], has_before:
         page.patch(x, y, hue)
         page.text(x + 32, y - 1, f"{force} gains", 14)
         one = moved[force]
-        page.text(x + 32, y + 17, f"{square(one.gained_m2)}; it loses {square(one.lost_m2)} ({one.share:.1%})", 13)
+        page.text(x + 32, y + 17, f"{_square(one.gained_m2)}; it loses {_square(one.lost_m2)} ({one.share:.1%})", 13)
         page.text(x + 32, y + 34, f"and moves by up to {one.moved_m:,.0f} m", 13)
         y += 60
     if not report.moved:

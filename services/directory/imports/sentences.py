@@ -14,10 +14,10 @@ def blocking(report: Report, members: frozenset[str]) -> Iterator[str]:
     """What concerns the alliance's members and must not happen by mistake."""
     if report.missing:
         yield f"The file has no area of {_named(report.missing)}: no call from there would find its owner."
-    for kind, places in (("belong to nobody", report.gaps), ("belong to several", report.overlaps)):
+    for kind, places in (("nobody's", report.gaps), ("of several forces", report.overlaps)):
         large = [place for place in places if place.large and members.intersection(place.forces)]
         if large:
-            yield f"{_places(large)} {kind}."
+            yield _places(large, kind)
     for moved in report.moved:
         if moved.force in members and moved.more_than_expected and moved.after_m2:
             yield _moved(moved)
@@ -31,21 +31,21 @@ def notes(report: Report, members: frozenset[str]) -> Iterator[str]:
         yield f"The file has areas of no known force, which are left out: {_named(report.unknown)}."
     if report.repaired:
         yield f"Outlines that crossed or touched themselves were put right: {_named(report.repaired)}."
-    for kind, places in (("belong to nobody", report.gaps), ("belong to several", report.overlaps)):
+    for kind, places in (("nobody's", report.gaps), ("of several forces", report.overlaps)):
         others = [place for place in places if not (place.large and members.intersection(place.forces))]
         if others:
-            yield f"{_places(others)} {kind}."
-    for kind, count in (("gaps", report.gap_slivers), ("overlaps", report.overlap_slivers)):
+            yield _places(others, kind)
+    for kind, count in (("gap(s)", report.gap_slivers), ("overlap(s)", report.overlap_slivers)):
         if count:
-            yield f"Besides, {count} {kind} are thinner than the drawing is accurate."
+            yield f"Thinner than the drawing is accurate, and not listed: {count} {kind}."
     others_moved = [moved for moved in report.moved if moved.more_than_expected and moved.force not in members]
     if others_moved:
         yield f"Other forces that moved more than expected: {_named([moved.force for moved in others_moved])}."
     slivers = sum(moved.slivers for moved in report.moved)
     if slivers:
         yield (
-            f"{slivers} changed parts are thinner than {report.noise_m:.0f} m, which the drawings' accuracies explain; "
-            "they are not listed."
+            f"Thinner than {report.noise_m:.0f} m, which the drawings' accuracies explain, and not listed: {slivers} "
+            "changed part(s)."
         )
 
 
@@ -62,12 +62,14 @@ def _moved(moved: Moved) -> str:
     )
 
 
-def _places(places: list[GapOverlap]) -> str:
+def _places(places: list[GapOverlap], kind: str) -> str:
     largest = places[0]
-    who = " and ".join(largest.forces[:MAX_NAMED])
+    who = ", ".join(largest.forces[:MAX_NAMED])
     at = largest.polygon.representative_point()
     where = f"{square(largest.area_m2)} at {at.x:.0f}, {at.y:.0f} ({who})"
-    return f"A place of {where}" if len(places) == 1 else f"{len(places)} places, the largest of {where},"
+    if len(places) == 1:
+        return f"A place would be {kind}: {where}."
+    return f"{len(places)} places would be {kind}, the largest of {where}."
 
 
 def square(area_m2: float) -> str:

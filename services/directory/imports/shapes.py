@@ -20,6 +20,8 @@ MAX_CORNERS = 1_000_000
 MAX_CORNERS_IN_FILE = 6_000_000
 MAX_RINGS = 100_000
 """In a file. At full resolution every rock of a coast is one."""
+FURTHEST = 1e8
+"""Of a coordinate, in whatever system: so that one can be reckoned with before it is known which."""
 MAX_FEATURES = 20_000
 MAX_NAMES = 100
 """Properties of one feature."""
@@ -81,6 +83,8 @@ def ring_of(corners: Ring, where: str) -> Ring:
     """The corners, looked at: numbers all of them, and enough. Raises Unusable."""
     if not np.isfinite(corners).all():
         raise Unusable(f"{where}: a coordinate is no finite number.")
+    if len(corners) and np.abs(corners).max() > FURTHEST:
+        raise Unusable(f"{where}: a coordinate is far beyond Great Britain.")
     closed = len(corners) > 1 and bool((corners[0] == corners[-1]).all())
     if len(corners) - closed < 3:
         raise Unusable(f"{where}: a ring has fewer than three different corners.")

@@ -59,8 +59,9 @@ LOST = b"""<?xml version="1.0" encoding="UTF-8"?>
  <location id="1" profile="geodetic-2d"><gml:Point><gml:pos>52.1356 -0.4685</gml:pos></gml:Point></location>
  <service>urn:service:sos.police</service>
 </findService>"""
-BOUNDARIES = b"""{"type": "FeatureCollection", "features": [{"type": "Feature", "properties": {"PFA24CD": "E23000026"},
- "geometry": {"type": "Polygon", "coordinates": [[[-0.5, 52], [-0.4, 52], [-0.4, 52.1], [-0.5, 52.1], [-0.5, 52]]]}}]}"""
+BOUNDARIES = b"""{"type": "FeatureCollection", "features": [
+ {"type": "Feature", "properties": {"PFA24CD": "E23000026"}, "geometry":
+  {"type": "Polygon", "coordinates": [[[-0.5, 52], [-0.4, 52], [-0.4, 52.1], [-0.5, 52.1], [-0.5, 52]]]}}]}"""
 OTHERS: dict[str, tuple[str, bytes]] = {
     "lost": ("application/lost+xml", LOST),
     "import_boundaries": ("application/octet-stream", BOUNDARIES),

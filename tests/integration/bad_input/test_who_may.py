@@ -208,7 +208,8 @@ async def world(services: Services) -> AsyncIterator[World]:
     assert {call["routing"]["owningForce"] for call in calls} == {OWNER}
     chats = await asyncio.gather(*(take("online", CHAT) for _ in range(6)))
     assert {chat["routing"]["owningForce"] for chat in chats} == {None}
-    unclaimed = {call["id"] for call in calls}
+    claimed = [call["id"] for call in calls]
+    unclaimed = set(claimed)
     while unclaimed:  # others may wait in that queue, from the tests before
         unclaimed.discard(await claim())
     waiting = [chat["id"] for chat in chats]

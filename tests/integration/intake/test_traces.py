@@ -208,13 +208,17 @@ async def test_every_one_of_many_reads_at_once_is_there_and_they_share_few_event
     contacts = [await opened(copies[0]) for _ in range(8)]
     headers = tokens.handler(BEDS, subject="reads-much")
     wanted = [contacts[n % 8] for n in range(160)]
-    answers = await asyncio.gather(
-        *(copies[n % 2].get(f"/v1/contacts/{contact}", headers=headers) for n, contact in enumerate(wanted))
-    )
-    assert {answer.status_code for answer in answers} == {200}
+
+    async def read(copy: httpx.AsyncClient, contact: str) -> None:
+        while (answer := await copy.get(f"/v1/contacts/{contact}", headers=headers)).status_code == 503:
+            await asyncio.sleep(0.5)  # a busy machine: nothing was shown
+        assert answer.status_code == 200, answer.text
+
+    await asyncio.gather(*(read(copies[n % 2], contact) for n, contact in enumerate(wanted)))
     left = await traces(store, "reads-much")
-    assert Counter(access.ids for _, access in left) == Counter((contact,) for contact in wanted)
-    assert len({access.id for _, access in left}) == len(wanted)
+    # A trace whose commit took too long stands, though what it tells of was not shown.
+    assert Counter(access.ids for _, access in left) >= Counter((contact,) for contact in wanted)
+    assert len({access.id for _, access in left}) == len(left)
     assert len({event.id for event, _ in left}) < len(wanted) / 2
 
 
