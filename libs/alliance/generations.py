@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Set
+from typing import NamedTuple, Protocol
 
-from libs.events.types.directory import AreaChunkPublished, AreaRef, BoundariesActivated, OverlayActivated
+from libs.events.types.directory import AreaChunkPublished, AreaRef, OverlayActivated
 from libs.places import Atlas, decode_area
 from libs.places.overlays import Overlay, decode_features
 
@@ -19,13 +20,36 @@ class Damaged(Exception):
     """A chunk whose content is not what its name says."""
 
 
-def named_by(boundaries: BoundariesActivated) -> set[str]:
+class Generation(Protocol):
+    """A generation of boundaries: imported, activated, or a `Drawing`."""
+
+    @property
+    def generation(self) -> str: ...
+    @property
+    def accuracy_m(self) -> float: ...
+    @property
+    def areas(self) -> tuple[AreaRef, ...]: ...
+
+
+class Drawing(NamedTuple):
+    """All of a generation that makes its atlas: those that agree in it are the same to whoever decides by them."""
+
+    generation: str
+    accuracy_m: float
+    areas: tuple[AreaRef, ...]
+
+    @classmethod
+    def of(cls, boundaries: Generation) -> Drawing:
+        return cls(boundaries.generation, boundaries.accuracy_m, boundaries.areas)
+
+
+def named_by(boundaries: Generation) -> set[str]:
     """The hashes of every chunk of a generation."""
     return {sha256 for area in boundaries.areas for sha256 in area.hashes}
 
 
-def read_atlas(boundaries: BoundariesActivated, chunks: Mapping[str, bytes]) -> Atlas:
-    """The atlas of a generation whose chunks are all in `chunks`. Takes a good part of a second: not for an event loop.
+def read_atlas(boundaries: Generation, chunks: Mapping[str, bytes]) -> Atlas:
+    """The atlas of a generation whose chunks are all in `chunks`. Takes seconds: not for an event loop.
 
     Raises KeyError for a chunk that is not there, ValueError for areas that cannot be read.
     """
@@ -49,7 +73,7 @@ def read_overlay(activated: OverlayActivated, chunks: Mapping[str, bytes]) -> Ov
 
 
 class Shelf:
-    """The chunks that the generation in use, the one announced, or one to come may need."""
+    """The chunks that the generation in use, the one announced, the one that is got ready, or one to come may need."""
 
     def __init__(self) -> None:
         self._held: dict[str, bytes] = {}
@@ -57,8 +81,8 @@ class Shelf:
         self._needed: set[str] = set()
         self._dropped: set[str] = set()
 
-    def announce(self, boundaries: BoundariesActivated) -> None:
-        """A generation is to be used next. What the one in use needs is kept until `settle`."""
+    def announce(self, boundaries: Generation) -> None:
+        """A generation is to be used, or got ready. What the others need is kept until `settle`."""
         names = named_by(boundaries)
         self._ever_named |= names
         self._needed |= names
@@ -81,14 +105,14 @@ class Shelf:
             del self._held[sha256]
         self._dropped |= unneeded
 
-    def missing(self, boundaries: BoundariesActivated) -> set[str]:
+    def missing(self, boundaries: Generation) -> set[str]:
         return named_by(boundaries) - self._held.keys()
 
-    def chunks(self, boundaries: BoundariesActivated) -> dict[str, bytes]:
+    def chunks(self, boundaries: Generation) -> dict[str, bytes]:
         """What `read_atlas` needs; only where nothing is `missing`."""
         return {sha256: self._held[sha256] for sha256 in named_by(boundaries)}
 
-    def settle(self, *in_use_or_announced: BoundariesActivated) -> None:
+    def settle(self, *in_use_or_announced: Generation) -> None:
         """Let go of what only generations of the past named. What none has named yet belongs to one to come."""
         self._needed = set().union(*map(named_by, in_use_or_announced))
         past = (self._ever_named - self._needed) & self._held.keys()

@@ -19,6 +19,7 @@ To be asked and to answer
     bodies         the base of every request's and answer's body; words, names, ids
     shapes         places in a request
     idempotency    a request that is sent again happens once
+    upload         a request's body that is a file
     cursors        where a page ended
     at             the moment that is asked about
     query          unknown query parameters are refused

@@ -5,14 +5,15 @@ is counted), and the connection stays usable where what is left of it is small; 
 of RFC 8259 (UTF-8, no NaN, no lone surrogate, no name twice in an object, no number out of range, no NUL in any text)
 and no deeper, wider or longer than `MAX_DEPTH`, `MAX_ITEMS` and `MAX_TEXT`,
 or refused with 400 or 422; neither is a NUL taken in a path or query; and a body that has not arrived by the deadline
-is 408, an answer that is not there by then 503.
+is 408, an answer that is not there by then 503. The bodies of a few operations are files: those the operation itself
+takes in (`libs.service.upload`), once it knows who sends them.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -58,16 +59,27 @@ _NAME_END = re.compile(rb'"[ \t\r\n]*:')
 class Limits:
     """ASGI middleware: the limits above, then `app`."""
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int = 256 * 1024, deadline_s: float = 30.0) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        max_body_bytes: int = 256 * 1024,
+        deadline_s: float = 30.0,
+        files: Mapping[tuple[str, str], float] | None = None,
+    ) -> None:
+        """`files`: the operations whose body is a file, by method and path, and how long each may take, in seconds."""
         self.app = app
         self.max_body_bytes = max_body_bytes
         self.deadline_s = deadline_s
+        self.files = dict(files or {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         visit = Visit(scope)
+        file_s = self.files.get((scope["method"], scope["path"]))
+        deadline_s = file_s or self.deadline_s
         reading = answering = streaming = False
 
         async def watched(message: Message) -> None:
@@ -79,9 +91,9 @@ class Limits:
             await send(message)
 
         try:
-            with Deadline(self.deadline_s) as deadline:
+            with Deadline(deadline_s) as deadline:
                 headers, length = _check_head(scope)
-                if length or b"transfer-encoding" in headers:
+                if file_s is None and (length or b"transfer-encoding" in headers):
                     reading = True
                     body = await self._read(length, headers, receive)
                     if body is None:
@@ -96,9 +108,9 @@ class Limits:
                 raise
             if reading:
                 close = {"Connection": "close"}
-                late: Problem = TooSlow(f"The body did not arrive within {self.deadline_s:g} s.", headers=close)
+                late: Problem = TooSlow(f"The body did not arrive within {deadline_s:g} s.", headers=close)
             else:
-                late = Overdue(f"There was no answer within {self.deadline_s:g} s. It may or may not have happened.")
+                late = Overdue(f"There was no answer within {deadline_s:g} s. It may or may not have happened.")
             await _refuse(late, scope, receive, send)
         finally:
             visit.end()

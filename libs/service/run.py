@@ -12,7 +12,7 @@ import resource
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from socket import IPPROTO_TCP, TCP_USER_TIMEOUT, socket
 
@@ -53,9 +53,9 @@ class Application(FastAPI):
     inner: ASGIApp
     outer: ASGIApp
 
-    def bound(self, *, max_body_bytes: int, deadline_s: float) -> None:
+    def bound(self, *, max_body_bytes: int, deadline_s: float, files: Mapping[tuple[str, str], float]) -> None:
         self.inner = super().__call__
-        limited = limits.Limits(self._inner, max_body_bytes=max_body_bytes, deadline_s=deadline_s)
+        limited = limits.Limits(self._inner, max_body_bytes=max_body_bytes, deadline_s=deadline_s, files=files)
         self.outer = observe.Observe(limited)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,9 +75,11 @@ def service_app(
     routers: Sequence[APIRouter],
     health: Health,
     version: str = "0.1.0",
+    files: Mapping[tuple[str, str], float] | None = None,
 ) -> Application:
     """The application of a service: its routers, with tokens, problems, limits, health, metrics and documents around.
 
+    `files`: the operations that take in a file themselves, by method and path, and how many seconds each may take.
     Operation ids are the functions' names. Raises RuntimeError where an operation has no rule in `access.ACCESS`.
     """
     issuer = Issuer(
@@ -120,7 +122,7 @@ def service_app(
         raise RuntimeError("not every operation is guarded: " + "; ".join(wrong))
     app.add_middleware(Sealed)
     refusals.install(app)
-    app.bound(max_body_bytes=settings.max_body_bytes, deadline_s=settings.request_timeout_s)
+    app.bound(max_body_bytes=settings.max_body_bytes, deadline_s=settings.request_timeout_s, files=files or {})
     app.openapi = openapi.maker(app)  # type: ignore[method-assign]
     return app
 

@@ -169,5 +169,10 @@ class Scope(Enum):
         frozenset({Tie.OWNED, Tie.ALLIANCE}),
     )
 
+    BOUNDARIES = (
+        "the boundaries, which are all forces' alike: the claim `alliance` is needed.",
+        frozenset({Tie.ALLIANCE}),
+    )
+
     def admits(self, caller: Caller, thing: Belongs) -> bool:
         return self.ties is None or any(thing.has(tie, caller) for tie in self.ties)

@@ -9,7 +9,9 @@ from fastapi import FastAPI
 
 from libs.service.publishing import publishing
 from libs.service.run import Health, service_app
-from services.directory import api, locate, lost, manner_api, map_api, policy_api
+from services.directory import api, boundaries_api, locate, lost, manner_api, map_api, policy_api
+from services.directory.apart import Apart
+from services.directory.importing import Store
 from services.directory.settings import DirectorySettings
 from services.directory.stored import Picture
 
@@ -27,11 +29,16 @@ def make_app(settings: DirectorySettings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with publishing(app, settings, health, needs_database=False) as stood:
             picture = app.state.picture = Picture(stood.reader)
+            apart = Apart()
+            app.state.boundaries = Store(stood.writer, picture.stored, apart)
             app.state.policy_writer, app.state.policy_reader = stood.writer, stood.reader
             # What is known is answered from memory, whatever else is away.
             health.add("alliance", picture.trouble)
             stood.background.start("picture", picture.run)
-            yield
+            try:
+                yield
+            finally:
+                apart.stop()
 
     return service_app(
         title="Hue and Cry: directory",
@@ -40,7 +47,8 @@ def make_app(settings: DirectorySettings) -> FastAPI:
         lifespan=lifespan,
         routers=[
             *(map_api.router, map_api.pages),
-            *(api.router, manner_api.router, locate.router, policy_api.router, lost.router),
+            *(api.router, boundaries_api.router, manner_api.router, locate.router, policy_api.router, lost.router),
         ],
         health=health,
+        files={("PUT", "/v1/boundaries"): boundaries_api.IMPORT_S},
     )

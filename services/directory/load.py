@@ -1,12 +1,15 @@
 """Bring an alliance file, and the shipped areas, into the directory's event store.
 
+The shipped areas come into force where nothing is, or an older release's are; what an operator has imported and
+activated stays (`boundaries.stays`).
+
 Invariant: what is there already is not said again. Loading twice appends nothing; loading after a crash goes on where
 it stopped. A load beside another one loses, looks again, and decides again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -15,7 +18,7 @@ from libs.events.log.database import Database
 from libs.events.log.errors import Conflict
 from libs.events.log.store import Append, append
 from libs.events.types import Fact
-from libs.events.types.directory import AllianceDefined, EntityWithdrawn
+from libs.events.types.directory import AllianceDefined, AreaChunkPublished, EntityWithdrawn
 from libs.events.types.manner import HolidaysDefined
 from services.directory import boundaries
 from services.directory.alliance_file import AllianceFile
@@ -104,6 +107,8 @@ async def _load_boundaries(database: Database, drawn: Areas, stored: Stored) -> 
     written = 0
     for left in reversed(range(TRIES)):
         await stored.catch_up(database)
+        if (why := boundaries.stays(stored.history, drawn.generation)) is not None:
+            return written, None, [why]
         try:
             plan = boundaries.plan(
                 drawn.generation,
@@ -117,11 +122,9 @@ async def _load_boundaries(database: Database, drawn: Areas, stored: Stored) -> 
             return written, None, [str(refusal)]
         if plan.activation is None:
             return written, None, []
-        chunks = [Change(boundaries.chunk_subject(chunk.sha256), chunk) for chunk in plan.chunks]
         try:
-            for at in range(0, len(chunks), CHUNKS_AT_ONCE):
-                await say(database, stored, chunks[at : at + CHUNKS_AT_ONCE])
-                written += len(chunks[at : at + CHUNKS_AT_ONCE])
+            async for count in say_chunks(database, stored, plan.chunks):
+                written += count
             await say(database, stored, [Change(boundaries.SUBJECT, plan.activation)])
         except Conflict:
             if not left:
@@ -131,14 +134,30 @@ async def _load_boundaries(database: Database, drawn: Areas, stored: Stored) -> 
     raise AssertionError("unreachable")
 
 
-async def say(database: Database, stored: Stored, said: Sequence[Change]) -> None:
+async def say_chunks(database: Database, stored: Stored, chunks: Sequence[AreaChunkPublished]) -> AsyncIterator[int]:
+    """A few in a transaction, each into its own stream: how many each time."""
+    said = [Change(boundaries.chunk_subject(chunk.sha256), chunk) for chunk in chunks]
+    for at in range(0, len(said), CHUNKS_AT_ONCE):
+        together = said[at : at + CHUNKS_AT_ONCE]
+        await say(database, stored, together)
+        yield len(together)
+
+
+async def say(database: Database, stored: Stored, said: Sequence[Change], *, traceparent: str | None = None) -> None:
     """All of it in one transaction and as of one time, each fact into its entity's stream after what is there: whoever
     asks what was then sees all of it or nothing."""
     appends, now = [], datetime.now(UTC)
     for subject, fact in said:
         version = stored.versions.get(subject, 0)
-        force = getattr(fact, "force", None)
-        events = events_of([fact], source=database.source, subject=subject, after=version, force=force, time=now)
+        events = events_of(
+            [fact],
+            source=database.source,
+            subject=subject,
+            after=version,
+            force=getattr(fact, "force", None),
+            time=now,
+            traceparent=traceparent,
+        )
         appends.append(Append(subject, version, events))
     if appends:
         async with database.transaction() as connection:

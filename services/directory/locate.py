@@ -6,22 +6,24 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from libs.events.types.contacts import LocationSource
 from libs.events.types.shapes import Circle, Civic, Point, Postcode, Shape
-from libs.places import UnusableShape
+from libs.places import Atlas, UnusableShape
 from libs.places.national_grid import NotAReference, read_reference
 from libs.places.outline import MAX_RADIUS_M
 from libs.places.postcodes import normalise
 from libs.service.access import allow
 from libs.service.bodies import Body, Moment
-from libs.service.problem import Fault, Invalid, NotFound, Unavailable, responses
+from libs.service.problem import Fault, Invalid, NotFound, responses
 from libs.service.shapes import ShapeBody
 from services.directory.located import LocatedAnswer, answer
 from services.directory.moments import Now
 from services.directory.pidf_route import BODY, PidfRoute
 from services.directory.stored import Picture
+from services.directory.then import THEN, Then, atlas_then
 
 router = APIRouter(prefix="/v1", tags=["directory"], route_class=PidfRoute)
 
@@ -47,6 +49,7 @@ class Place(BaseModel):
     certainty_percent: float | None = Field(
         None, ge=0, le=100, allow_inf_nan=False, description="How sure it is that the circle holds the place."
     )
+    at: Then | None = Field(None, description=THEN)
 
     def shape(self) -> Shape:
         """Raises Invalid where the forms are mixed, or none is whole, or a text has not its form."""
@@ -84,13 +87,13 @@ class LocateBody(Body):
     """How sure the source is that the shape holds the place; 95 where it does not say (RFC 5491)."""
     taken_at: Moment | None = None
     """When the position was taken. It moves nothing: the boundaries in force now answer."""
+    at: Then | None = Field(None, description=THEN)
 
 
 def _invalid(parameter: str, detail: str) -> Invalid:
     return Invalid(f"{parameter}: {detail}", faults=[Fault(detail, parameter=parameter)])
 
 
-# In threads: a first postcode reads a file.
 @router.get(
     "/locate",
     summary="Who owns a place",
@@ -98,8 +101,8 @@ def _invalid(parameter: str, detail: str) -> Invalid:
     dependencies=[Depends(allow("locate"))],
     responses=responses(404, 422),
 )
-def locate(request: Request, now: Now, place: Annotated[Place, Query()]) -> LocatedAnswer:
-    return _located(request.app.state.picture, place.shape(), place.certainty_percent)
+async def locate(request: Request, now: Now, place: Annotated[Place, Query()]) -> LocatedAnswer:
+    return await _answer(request.app.state.picture, place.shape(), place.certainty_percent, place.at)
 
 
 @router.post(
@@ -111,15 +114,20 @@ def locate(request: Request, now: Now, place: Annotated[Place, Query()]) -> Loca
     responses=responses(404, 422),
     openapi_extra=BODY,
 )
-def locate_shape(request: Request, now: Now, body: LocateBody) -> LocatedAnswer:
-    return _located(request.app.state.picture, body.shape.shape(), body.certainty_percent)
+async def locate_shape(request: Request, now: Now, body: LocateBody) -> LocatedAnswer:
+    return await _answer(request.app.state.picture, body.shape.shape(), body.certainty_percent, body.at)
 
 
-def _located(picture: Picture, shape: Shape, certainty_percent: float | None) -> LocatedAnswer:
-    """Raises Unavailable without boundaries, NotFound for a place that nobody knows, Invalid for none on earth."""
-    atlas = picture.current.atlas
-    if atlas is None:
-        raise Unavailable("No boundaries are in use here yet: they have not been loaded, or are being read.")
+async def _answer(picture: Picture, shape: Shape, certainty_percent: float | None, at: str | None) -> LocatedAnswer:
+    atlas = await atlas_then(picture, at)
+    # In a thread: a first postcode reads a file.
+    return await run_in_threadpool(_located, picture, atlas, shape, certainty_percent, at)
+
+
+def _located(
+    picture: Picture, atlas: Atlas, shape: Shape, certainty_percent: float | None, at: str | None
+) -> LocatedAnswer:
+    """Raises NotFound for a place that nobody knows, Invalid for none on earth."""
     try:
         found = atlas.locate(shape, certainty_percent)
     except UnusableShape as error:
@@ -128,4 +136,4 @@ def _located(picture: Picture, shape: Shape, certainty_percent: float | None) ->
         raise NotFound("The address has no postcode and no town that are known: give one of them, or a place on a map.")
     if found is None:
         raise NotFound("The ONS Postcode Directory has no such postcode, or no place for it.")
-    return answer(picture, atlas, shape, found)
+    return answer(picture, atlas, shape, found, now=at is None)

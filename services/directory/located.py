@@ -77,10 +77,11 @@ class LocatedAnswer(Answer):
     nearer: list[LandmarkAnswer]
     """What to ask about: for each candidate the nearest town or village that is clearly its own."""
     neighbourhood: NeighbourhoodAnswer | None
-    """The area inside the owning force at the location's centre, where the force's neighbourhoods are loaded."""
+    """The area inside the owning force at the location's centre, where the force's neighbourhoods are loaded. Null for
+    a moment of the past: of neighbourhoods the present ones are known."""
     suggestions: list[SuggestionAnswer]
     """Whom else to think of, the nearest first: the railway's force at a station. They decide nothing:
-    neither the answer above nor any routing reads them."""
+    neither the answer above nor any routing reads them. None for a moment of the past."""
     outside: bool
     """In no force's area."""
     centre: CentreAnswer | None
@@ -91,8 +92,8 @@ class LocatedAnswer(Answer):
     """How far from a drawn border the truth may lie."""
 
 
-def answer(picture: Picture, atlas: Atlas, shape: Shape, found: Located) -> LocatedAnswer:
-    """`found` is what the atlas says of the shape."""
+def answer(picture: Picture, atlas: Atlas, shape: Shape, found: Located, *, now: bool = True) -> LocatedAnswer:
+    """`found` is what the atlas says of the shape; `now`: the boundaries are those in force."""
     alliance = picture.current
     candidates = [_candidate(alliance, *candidate) for candidate in found.candidates]
     first = candidates[0] if candidates else None
@@ -106,8 +107,8 @@ def answer(picture: Picture, atlas: Atlas, shape: Shape, found: Located) -> Loca
         ask=found.too_close,
         question=question(landmark.name for landmark in asked),
         nearer=[LandmarkAnswer(force=one.force, name=one.name, metres=round(one.distance_m)) for one in asked],
-        neighbourhood=_neighbourhood(picture, shape, first.force if first else None),
-        suggestions=_suggestions(picture, shape),
+        neighbourhood=_neighbourhood(picture, shape, first.force if first and now else None),
+        suggestions=_suggestions(picture, shape) if now else [],
         outside=found.outside,
         centre=_centre(shape, found),
         generation=atlas.generation,

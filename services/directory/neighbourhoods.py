@@ -24,8 +24,9 @@ from libs.places.quadtree import AREAL
 from services.directory.alliance_file import Unusable
 from services.directory.boundaries import GenerationChanged, chunk_subject
 from services.directory.forces import Change
+from services.directory.geometry import read_generation
 from services.directory.load import TRIES, say
-from services.directory.stored import Stored, stored_atlas
+from services.directory.stored import Stored
 
 TOGETHER_BYTES = 2 * 1024 * 1024
 """Of geometry in one transaction."""
@@ -149,7 +150,7 @@ async def load_neighbourhoods(
     await stored.catch_up(database)
     if stored.alliance.boundaries is None:
         raise Unusable("No boundaries are in force yet: load an alliance first, then its neighbourhoods.")
-    found = by_force(areas, await stored_atlas(database, stored.alliance.boundaries))
+    found = by_force(areas, (await read_generation(database, stored.alliance.boundaries)).atlas)
     wanted = {force: theirs for force, theirs in found.items() if not forces or force in forces}
     for force, theirs in sorted(wanted.items()):
         await _load_force(database, stored, force, generation, source, theirs)

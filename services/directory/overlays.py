@@ -26,9 +26,10 @@ from libs.places.overlays import encode_features
 from services.directory.alliance_file import Unusable
 from services.directory.boundaries import GenerationChanged, chunk_subject
 from services.directory.forces import Change
+from services.directory.geometry import read_generation
 from services.directory.load import TRIES, say
 from services.directory.neighbourhoods import MAX_FILE_BYTES
-from services.directory.stored import Stored, stored_atlas
+from services.directory.stored import Stored
 
 MAX_FEATURES = 4_000
 """Their names travel in one event. A larger set is cut into several overlays."""
@@ -189,7 +190,7 @@ async def load_overlays(database: Database, layers: Sequence[Layer]) -> list[str
         for feature in layer.features
         if (known := stored.alliance.overlays.get(layer.id)) is None or known.generation != layer.generation
     )
-    atlas = await stored_atlas(database, boundaries) if boundaries is not None and needed else None
+    atlas = (await read_generation(database, boundaries)).atlas if boundaries is not None and needed else None
     return [said for layer in layers if (said := await _load(database, stored, layer, atlas)) is not None]
 
 

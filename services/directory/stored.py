@@ -7,31 +7,26 @@ another copy or the `load` command appended is seen a quarter of a second later.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import structlog
 
 from libs.alliance import NOTHING_KNOWN, Alliance, evolve
-from libs.alliance.generations import read_atlas, read_overlay
+from libs.alliance.generations import Drawing, Generation, read_overlay
 from libs.events.envelope import Malformed, UnknownType
 from libs.events.log.database import Database
 from libs.events.log.errors import Unavailable
-from libs.events.log.store import load_many, read_after
+from libs.events.log.store import read_after
 from libs.events.types import Fact
-from libs.events.types.directory import (
-    AreaChunkPublished,
-    BoundariesActivated,
-    NeighbourhoodsActivated,
-    OverlayActivated,
-)
+from libs.events.types.directory import NeighbourhoodsActivated, OverlayActivated
 from libs.places import Atlas, decode_area
 from libs.places.neighbourhoods import Neighbourhood, Neighbourhoods
 from libs.places.overlays import Overlay
-from services.directory import boundaries as generations
-from services.directory.boundaries import chunk_subject
-from services.directory.generation import InForce
+from services.directory.generation import InForce, Read
+from services.directory.geometry import Past, read_generation, stored_chunks
+from services.directory.history import Activated, History
 from services.directory.told import Told
 
 log = structlog.get_logger(__name__)
@@ -43,17 +38,23 @@ BATCH = 100
 
 @dataclass
 class Stored:
-    """The store, folded: the alliance without its atlas, and the version and last change of every stream."""
+    """The store, folded: the alliance without its atlas, the history of its boundaries, and the version and last change
+    of every stream."""
 
     alliance: Alliance = NOTHING_KNOWN
+    history: History = field(default_factory=History)
     versions: dict[str, int] = field(default_factory=dict)
     changed: dict[str, datetime] = field(default_factory=dict)
     told: Told = field(default_factory=Told)
     position: int = 0
+    _one: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def catch_up(self, database: Database) -> bool:
-        """Take in what was appended since. True where there was anything. Raises Unavailable."""
-        before = self.position
+    async def catch_up(self, database: Database) -> None:
+        """Take in what was appended since; called twice at once, each event once. Raises Unavailable."""
+        async with self._one:
+            await self._catch_up(database)
+
+    async def _catch_up(self, database: Database) -> None:
         while events := await read_after(database, self.position, BATCH):
             for position, event in events:
                 try:
@@ -65,26 +66,10 @@ class Stored:
                     fact = None
                 self.alliance = evolve(self.alliance, fact)
                 self.told.add(event.time, event.subject, event.version, fact)
+                self.history = self.history.after(fact, event.time)
                 self.versions[event.subject] = event.version
                 self.changed[event.subject] = event.time
                 self.position = position
-        return self.position > before
-
-
-async def stored_atlas(database: Database, boundaries: BoundariesActivated) -> Atlas:
-    """The atlas of a stored generation. Raises KeyError for a piece that is not stored, ValueError for one that cannot
-    be read, Unavailable."""
-    chunks = await stored_chunks(database, [area.hashes for area in boundaries.areas])
-    return await asyncio.to_thread(read_atlas, boundaries, chunks)
-
-
-async def stored_chunks(database: Database, hashes: Iterable[Sequence[str]]) -> dict[str, bytes]:
-    chunks: dict[str, bytes] = {}
-    for some in hashes:  # not all at once: a read must not last long
-        streams = await load_many(database, [chunk_subject(sha256) for sha256 in some])
-        facts = (events[0].fact for events in streams.values() if events)
-        chunks |= {fact.sha256: fact.content for fact in facts if isinstance(fact, AreaChunkPublished)}
-    return chunks
 
 
 def _by_the_hundred(activated: NeighbourhoodsActivated) -> Iterator[list[str]]:
@@ -105,29 +90,38 @@ def read_neighbourhoods(activated: NeighbourhoodsActivated, chunks: Mapping[str,
 
 
 class Picture:
-    """The alliance as this service knows it now. Run `run()`; read `current` for each answer."""
+    """The alliance as this service knows it now, and its boundaries as they were. Run `run()`; read `current` for each
+    answer."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
-        self._stored = Stored()
-        self._in_use: BoundariesActivated | None = None
-        self._unreadable: BoundariesActivated | None = None
-        self._current = NOTHING_KNOWN
-        self._neighbourhoods: dict[str, Neighbourhoods] = {}
-        self._settled: list[NeighbourhoodsActivated] = []
+        self.stored = Stored()
         self.overlays: dict[str, tuple[OverlayActivated, Overlay | None]] = {}
         """Those in use, by id; None: it cannot be read."""
         self.in_force: InForce | None = None
         """The generation in use; None until there is one."""
+        self._database = database
+        self._position = 0
+        self._current = NOTHING_KNOWN
+        self._ready: Read | None = None
+        """What may be activated next, read ahead; or what was in force before."""
+        self._unreadable: set[Drawing] = set()
+        self._past = Past(database)
+        self._neighbourhoods: dict[str, Neighbourhoods] = {}
+        self._settled: list[NeighbourhoodsActivated] = []
 
     @property
     def changed(self) -> dict[str, datetime]:
         """When each entity was last said anew, by subject."""
-        return self._stored.changed
+        return self.stored.changed
+
+    @property
+    def history(self) -> History:
+        """Of the boundaries."""
+        return self.stored.history
 
     @property
     def told(self) -> Told:
-        return self._stored.told
+        return self.stored.told
 
     @property
     def current(self) -> Alliance:
@@ -138,33 +132,55 @@ class Picture:
         """The force's own, where some were loaded."""
         return None if force is None else self._neighbourhoods.get(force)
 
+    async def atlas_at(self, moment: datetime) -> Atlas | None:
+        """The boundaries that were in force then; None: before the first. Those of the past are read when somebody
+        asks. Raises Unavailable; KeyError or ValueError for what cannot be read."""
+        activated = self.history.at(moment)
+        if activated is None:
+            return None
+        drawing = Drawing.of(activated.fact)
+        known = self._known(drawing)
+        return known.atlas if known is not None else await self._past.atlas(drawing)
+
+    def _known(self, drawing: Drawing) -> Read | None:
+        """As it was read already: it is in use, or may be next."""
+        known = [self._ready, self.in_force.read if self.in_force is not None else None]
+        return next((one for one in known if one is not None and one.drawing == drawing), None)
+
     def trouble(self) -> str | None:
         """For readiness: what is missing to answer."""
         if self._current.defined is None:
             return "no alliance is known: it has not been loaded, or the database has not answered yet"
-        if self._unreadable is not None and self._unreadable == self._current.boundaries:
-            return f"the boundaries {self._unreadable.generation} cannot be read"
+        announced = self._current.boundaries
+        if announced is not None and Drawing.of(announced) in self._unreadable:
+            return f"the boundaries {announced.generation} cannot be read"
         return "no boundaries are in use yet" if self._current.atlas is None else None
 
     async def run(self) -> None:
         """Follow the store until cancelled; while the database is away, the picture stays as it is."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._again(self.look))
+            tasks.create_task(self._again(self.get_ready))
+
+    async def _again(self, step: Callable[[], Awaitable[None]]) -> None:
         while True:
             try:
-                await self.look()
+                await step()
             except Unavailable as error:
                 log.warning("store_not_followed", error=str(error))
             await asyncio.sleep(POLL_S)
 
     async def look(self) -> None:
         """Take in what is new. Raises Unavailable."""
-        if await self._stored.catch_up(self._database):
-            self._current = replace(self._stored.alliance, atlas=self._current.atlas)
-        boundaries = self._current.boundaries
-        if boundaries is not None and boundaries not in (self._in_use, self._unreadable):
-            await self._take_over(boundaries)
-        for activated in self._current.neighbourhoods.values():
-            if activated not in self._settled:
-                await self._take_over_neighbourhoods(activated)
+        await self.stored.catch_up(self._database)
+        if self.stored.position > self._position:
+            self._position = self.stored.position
+            self._current = replace(self.stored.alliance, atlas=self._current.atlas)
+        if (activated := self.history.in_force) is not None:
+            await self._take_over(activated)
+        for areas in self._current.neighbourhoods.values():
+            if areas not in self._settled:
+                await self._take_over_neighbourhoods(areas)
         for overlay in self._current.overlays.values():
             if overlay.id not in self.overlays or self.overlays[overlay.id][0] != overlay:
                 await self._take_over_overlay(overlay)
@@ -187,15 +203,36 @@ class Picture:
         except (KeyError, ValueError) as error:  # those of before go on
             log.error("neighbourhoods_unreadable", force=activated.force, error=repr(error))
 
-    async def _take_over(self, boundaries: BoundariesActivated) -> None:
+    async def _take_over(self, activated: Activated) -> None:
+        before = self.in_force
+        if before is not None and before.boundaries == activated.fact and before.since == activated.since:
+            return
+        read = self._known(Drawing.of(activated.fact)) or await self._read(activated.fact)
+        if read is None:
+            return
+        if before is not None and before.atlas is not read.atlas:
+            self._ready = before.read
+        self.in_force = InForce(activated.fact, read.atlas, read.chunks, activated.since)
+        self._current = replace(self._current, atlas=read.atlas)
+        log.info("boundaries_in_use", generation=read.drawing.generation)
+
+    async def get_ready(self) -> None:
+        """Read ahead what may be activated next, so that its activation is a switch. Raises Unavailable."""
+        coming = self.history.next
+        if self.in_force is None or coming is None:
+            return
+        if self._known(Drawing.of(coming)) is None:
+            read = await self._read(coming)
+            if read is not None and self.history.next == coming:
+                self._ready = read
+
+    async def _read(self, boundaries: Generation) -> Read | None:
+        drawing = Drawing.of(boundaries)
+        if drawing in self._unreadable:
+            return None
         try:
-            chunks = await stored_chunks(self._database, [area.hashes for area in boundaries.areas])
-            atlas = await asyncio.to_thread(read_atlas, boundaries, chunks)
+            return await read_generation(self._database, drawing)
         except (KeyError, ValueError) as error:
             log.error("boundaries_unreadable", generation=boundaries.generation, error=repr(error))
-            self._unreadable = boundaries
-            return
-        self._in_use = boundaries
-        self.in_force = InForce(boundaries, atlas, chunks, self._stored.changed[generations.SUBJECT])
-        self._current = replace(self._current, atlas=atlas)
-        log.info("boundaries_in_use", generation=boundaries.generation)
+            self._unreadable.add(drawing)
+            return None

@@ -27,6 +27,7 @@ from tests.unit.libs.alliance.areas import generation, square
 
 FIRST, FIRST_CHUNKS = generation("1", {"north": square(0), "south": square(1)})
 SECOND, SECOND_CHUNKS = generation("2", {"north": square(0), "south": square(2)})
+THIRD, THIRD_CHUNKS = generation("3", {"north": square(0), "south": square(3)})
 ENTITIES: tuple[Fact, ...] = (
     AllianceDefined(id="two", name="Two", default_queue="alliance-default"),
     QueueDefined(id="north-999", name="North", uri="sip:north-999@queues.example", force="north", line="999"),
@@ -142,6 +143,10 @@ async def test_a_copy_can_go_back_to_a_generation_whose_pieces_it_let_go(empty_t
             await asyncio.wait_for(copy.until_ready(), 10)
             await directory.say(SECOND_CHUNKS["south"], SECOND)
             await until(lambda: generation_of(copy) == "2", patience_s=10)
+            assert copy.prepared == "1", "what was in force before may be gone back to"
+            await directory.say(THIRD_CHUNKS["south"], THIRD)
+            await until(lambda: generation_of(copy) == "3", patience_s=10)
+            assert copy.prepared == "2"
             await directory.say(FIRST)  # and no geometry: it was published before
             await until(lambda: generation_of(copy) == "1", patience_s=10)
             assert owner_at(copy, 515_000) == "south"

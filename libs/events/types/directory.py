@@ -9,6 +9,7 @@ from typing import ClassVar, Literal, TypeAlias
 from libs.events.types import agreement, manner
 from libs.events.types.base import Fact, Part
 from libs.events.types.contacts import Channel, Line
+from libs.events.types.shapes import Polygon
 
 TOPIC = "hueandcry.directory"
 AREAS_TOPIC = "hueandcry.areas"
@@ -111,7 +112,7 @@ class EntityWithdrawn(Fact, frozen=True, kw_only=True):
 
     entity: str
     """`force/…`, `site/…`, `queue/…`, `line/…`, `hours/…`, `holidays/…`, `greeting/…`, `crime-reference/…`,
-    `overlay/…` or `agreement/…`."""
+    `overlay/…`, `agreement/…` or `gap-overlap/…`."""
     reason: str
 
 
@@ -162,6 +163,82 @@ class AreaRef(Part, frozen=True, kw_only=True):
     in EPSG:27700, coordinates in metres."""
 
 
+class FoundGapOverlap(Part, frozen=True, kw_only=True):
+    """A place that no force has though forces are all around it, or that several have."""
+
+    gap: bool
+    forces: tuple[str, ...]
+    """Of an overlap those that have it, of a gap those around it; sorted."""
+    area_m2: float
+    polygon: Polygon
+    """Its outline, drawn simpler where it has many corners."""
+
+
+class AreaMoved(Part, frozen=True, kw_only=True):
+    """What changes for one force."""
+
+    force: str
+    before_m2: float
+    """0.0: it had no area."""
+    after_m2: float
+    """0.0: it has none any more."""
+    gained_m2: float
+    lost_m2: float
+    to_nobody_m2: float
+    """Of what it lost: what no force has now."""
+    moved_m: float
+    """How far its border moved where it moved furthest between forces."""
+    more_than_expected: bool
+
+
+class BoundariesReport(Part, frozen=True, kw_only=True):
+    """What was found when a generation was checked."""
+
+    format: str
+    """Of the file."""
+    crs: str
+    """`EPSG:4326` or `EPSG:27700`: what the file's numbers were."""
+    compared_with: str | None = None
+    """The generation that was in force then; None: there was none."""
+    missing: tuple[str, ...] = ()
+    """Members of the alliance without an area."""
+    gone: tuple[str, ...] = ()
+    """Other forces that had an area before and have none now."""
+    unknown: tuple[str, ...] = ()
+    """What the file calls those of its areas that are no known force's."""
+    repaired: tuple[str, ...] = ()
+    """Forces whose outline crossed itself and was put right."""
+    gaps: int = 0
+    overlaps: int = 0
+    """Those that are thinner than the drawing is accurate are not counted."""
+    largest: tuple[FoundGapOverlap, ...] = ()
+    """Of the gaps and overlaps."""
+    moved: tuple[AreaMoved, ...] = ()
+    blocking: tuple[str, ...] = ()
+    """Sentences: what forbids activation, unless somebody overrides it."""
+    notes: tuple[str, ...] = ()
+    """Sentences: what else people should know."""
+
+
+class BoundariesImported(Fact, frozen=True, kw_only=True):
+    """A generation of boundaries has been read and checked, and its chunks published: it may be activated, and rules
+    nothing before. One of the same name that was never activated is replaced by it. Stream and key as of
+    `BoundariesActivated`. A reader may get it ready ahead."""
+
+    TYPE: ClassVar[str] = "uk.hueandcry.directory.boundaries-imported.v1"
+    TOPIC: ClassVar[str] = TOPIC
+
+    generation: str
+    source: str
+    """Whose areas they are, with the attribution their licence asks for."""
+    accuracy_m: float
+    """How far from a drawn border the truth may lie."""
+    areas: tuple[AreaRef, ...]
+    report: BoundariesReport
+    by: str | None = None
+    """The token's subject. None: the command that imports a file."""
+
+
 class BoundariesActivated(Fact, frozen=True, kw_only=True):
     """A generation of boundaries rules from here on. A reader switches only when it holds every chunk named."""
 
@@ -174,6 +251,36 @@ class BoundariesActivated(Fact, frozen=True, kw_only=True):
     accuracy_m: float
     """How far from a drawn border the truth may lie: nearer than this is too close to say."""
     areas: tuple[AreaRef, ...]
+    by: str | None = None
+    """The token's subject. None: a command."""
+    reason: str | None = None
+    """As whoever activated it gave it; it is about the boundaries, and names nobody."""
+    overridden: tuple[str, ...] = ()
+    """What the report says against it, in sentences, and it was activated all the same."""
+
+
+class GapOverlapFound(Fact, frozen=True, kw_only=True):
+    """NENA i3 GapOverlap: the boundaries in force leave a place to nobody, or give it to several. Stream and key:
+    `gap-overlap/<id>`; withdrawn (`EntityWithdrawn`) when other boundaries are in force that do not."""
+
+    TYPE: ClassVar[str] = "uk.hueandcry.directory.gap-overlap-found.v1"
+    TOPIC: ClassVar[str] = TOPIC
+
+    id: str
+    """Made from the place and the forces: the same for as long as they are the same."""
+    agencies: tuple[str, ...]
+    """The domain names of the forces; of a force without one, its id."""
+    layers: tuple[str, ...]
+    """The services whose boundaries they are."""
+    gap: bool
+    """Or an overlap."""
+    date_time: datetime
+    """From when: the boundaries came into force."""
+    area: Polygon
+    """Its outline, drawn simpler where it has many corners."""
+    area_m2: float
+    generation: str
+    """The boundaries it was found in first."""
 
 
 class NeighbourhoodRef(Part, frozen=True, kw_only=True):
@@ -250,7 +357,9 @@ FACTS: tuple[type[Fact], ...] = (
     EntityWithdrawn,
     PolicyStored,
     PolicyWithdrawn,
+    BoundariesImported,
     BoundariesActivated,
+    GapOverlapFound,
     NeighbourhoodsActivated,
     OverlayActivated,
     AreaChunkPublished,

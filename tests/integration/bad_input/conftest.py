@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from libs.service.trace import BREAK_GLASS
+from services.directory.areas import load_areas
 from tests import system as systems
 from tests.integration.bad_input.service import BODIES, SECRET, SERVICES, Services
 from tests.integration.logs import until
@@ -72,6 +73,7 @@ async def services(running: System) -> AsyncIterator[Services]:
             "contact_id": called["id"],
             "queue_id": "bedfordshire-101",
             "force": "bedfordshire",
+            "generation": load_areas().generation,
             "incident_id": incidents[0]["id"],
             "hold_id": "1",
             "duty_id": "1",

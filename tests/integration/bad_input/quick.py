@@ -72,4 +72,4 @@ async def _read(reader: asyncio.StreamReader) -> Answer:
     first, *fields = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").splitlines()[:-1]
     headers = {name.lower(): value for name, _, value in (field.partition(": ") for field in fields)}
     content = await reader.readexactly(int(headers.get("content-length", 0)))
-    return Answer(int(first.split()[1]), headers, content.decode())
+    return Answer(int(first.split()[1]), headers, content.decode(errors="replace"))

@@ -49,6 +49,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "review_break_glass": {"finding": "justified", "words": WORDS},
     "dispose_contact": {"disposition": "incident-opened", "incident": {"summary": WORDS, "location": PLACE}},
     "locate_shape": {"shape": PLACE},
+    "activate_generation": {"reason": "the order of 2026"},
     "create_policy": unsigned(a_policy()),
     "update_policy": unsigned(a_policy()),
 }
@@ -58,7 +59,13 @@ LOST = b"""<?xml version="1.0" encoding="UTF-8"?>
  <location id="1" profile="geodetic-2d"><gml:Point><gml:pos>52.1356 -0.4685</gml:pos></gml:Point></location>
  <service>urn:service:sos.police</service>
 </findService>"""
-OTHERS: dict[str, tuple[str, bytes]] = {"lost": ("application/lost+xml", LOST)}
+BOUNDARIES = b"""{"type": "FeatureCollection", "features": [
+ {"type": "Feature", "properties": {"PFA24CD": "E23000026"}, "geometry":
+  {"type": "Polygon", "coordinates": [[[-0.5, 52], [-0.4, 52], [-0.4, 52.1], [-0.5, 52.1], [-0.5, 52]]]}}]}"""
+OTHERS: dict[str, tuple[str, bytes]] = {
+    "lost": ("application/lost+xml", LOST),
+    "import_boundaries": ("application/octet-stream", BOUNDARIES),
+}
 """The same for operations that take something else than JSON, with its media type. They have tests of their own."""
 
 

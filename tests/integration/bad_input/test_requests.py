@@ -142,7 +142,7 @@ async def in_chunks(body: bytes) -> AsyncIterator[bytes]:
 
 ONCE_WITHOUT_A_KEY = {
     *("release_contact", "confirm_owner", "erase_contact", "record_crime", "cancel_crime"),
-    *("create_policy", "locate_shape", "review_break_glass"),
+    *("create_policy", "locate_shape", "review_break_glass", "activate_generation"),
 }
 """Operations that are once in effect however often they are sent."""
 
