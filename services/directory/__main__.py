@@ -15,7 +15,7 @@ from libs.events.log.errors import Conflict, Unavailable
 from libs.events.types.directory import OverlayKind
 from libs.service.run import serve
 from services.directory.alliance_file import AllianceFile, Unusable, find, read
-from services.directory.apart import Apart, Busy, Failed
+from services.directory.apart import Busy, Failed
 from services.directory.app import make_app
 from services.directory.areas import load_areas
 from services.directory.boundaries import GENERATION_NAME, Blocked, GenerationChanged, Who
@@ -146,7 +146,7 @@ async def _import(arguments: argparse.Namespace, settings: LoadSettings) -> int:
     if not arguments.file.is_file():
         raise Unusable(f"There is no file {arguments.file}.")
     database = await Database.connect(settings.database_url, source=settings.source, max_size=2)
-    store = Store(database, Stored(), Apart())
+    store = Store.of(database, Stored())
     name = arguments.generation
     try:
         new = await import_file(store, File(str(arguments.file), name, arguments.source, arguments.accuracy), Who())

@@ -10,7 +10,6 @@ from fastapi import FastAPI
 from libs.service.publishing import publishing
 from libs.service.run import Health, service_app
 from services.directory import api, boundaries_api, locate, lost, manner_api, map_api, policy_api
-from services.directory.apart import Apart
 from services.directory.importing import Store
 from services.directory.settings import DirectorySettings
 from services.directory.stored import Picture
@@ -29,8 +28,7 @@ def make_app(settings: DirectorySettings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with publishing(app, settings, health, needs_database=False) as stood:
             picture = app.state.picture = Picture(stood.reader)
-            apart = Apart()
-            app.state.boundaries = Store(stood.writer, picture.stored, apart)
+            boundaries = app.state.boundaries = Store.of(stood.writer, picture.stored)
             app.state.policy_writer, app.state.policy_reader = stood.writer, stood.reader
             # What is known is answered from memory, whatever else is away.
             health.add("alliance", picture.trouble)
@@ -38,7 +36,7 @@ def make_app(settings: DirectorySettings) -> FastAPI:
             try:
                 yield
             finally:
-                apart.stop()
+                boundaries.stop()
 
     return service_app(
         title="Hue and Cry: directory",

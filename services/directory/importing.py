@@ -9,10 +9,12 @@ Invariants
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from libs.alliance.generations import Generation
+from libs.alliance.generations import Drawing, Generation
 from libs.events.log.database import Database
 from libs.events.log.errors import Conflict
 from libs.events.types.directory import BoundariesImported, BoundariesReport
@@ -36,12 +38,42 @@ class File(NamedTuple):
     accuracy_m: float
 
 
+class Pictures:
+    """Draws one at a time, for whoever waits; the last one is kept, for many may ask for it."""
+
+    def __init__(self, apart: Apart) -> None:
+        self._apart = apart
+        self._one = asyncio.Lock()
+        self._last: tuple[object, bytes] | None = None
+
+    def stop(self) -> None:
+        self._apart.stop()
+
+    async def draw(self, what: object, read: Callable[[], Awaitable[tuple[object, ...]]]) -> bytes:
+        """`what` says which picture; `read` gives what `checking.picture` draws. Raises Unusable, Failed, and what
+        `read` raises; Busy where the one before is still being drawn though its asker has gone."""
+        async with self._one:
+            if self._last is None or self._last[0] != what:
+                self._last = what, await self._apart.run(bytes, checking.picture, *await read())
+            return self._last[1]
+
+
 class Store(NamedTuple):
-    """The database, and what is known of it."""
+    """The database, what is known of it, and who does the work."""
 
     database: Database
     stored: Stored
     apart: Apart
+    pictures: Pictures
+
+    @classmethod
+    def of(cls, database: Database, stored: Stored) -> Store:
+        return cls(database, stored, Apart(), Pictures(Apart()))
+
+    def stop(self) -> None:
+        """End the work that is being done."""
+        self.apart.stop()
+        self.pictures.stop()
 
     async def look(self) -> None:
         await self.stored.catch_up(self.database)
@@ -131,15 +163,13 @@ async def picture(store: Store, generation: str) -> bytes:
     before = history.before(generation)
     imported = history.imported.get(generation)
     report = imported.fact.report if imported is not None else BoundariesReport(format="", crs="EPSG:27700")
-    return await store.apart.run(
-        bytes,
-        checking.picture,
-        await _read(store, known),
-        known.source,
-        report,
-        _members(store),
-        None if before is None else await _read(store, before),
-    )
+
+    async def read() -> tuple[object, ...]:
+        standing = None if before is None else await _read(store, before)
+        return await _read(store, known), known.source, report, _members(store), standing
+
+    what = (Drawing.of(known), known.source, None if before is None else Drawing.of(before), report, _members(store))
+    return await store.pictures.draw(what, read)
 
 
 async def _renew_report(store: Store, generation: str, who: Who) -> None:

@@ -13,7 +13,6 @@ from libs.alliance.copy import AllianceCopy
 from libs.events.log.broker import Broker
 from libs.events.log.database import Database
 from libs.events.log.relay import Relay
-from services.directory.apart import Apart
 from services.directory.boundaries import Who
 from services.directory.importing import File, Store, activate, import_file
 from services.directory.known import known_forces
@@ -46,7 +45,7 @@ def since_appended(store: Store) -> float:
 async def test_every_copy_follows_an_activation_at_once_and_every_decision_is_one_generation_s(
     database: NewDatabase, empty_topics: Broker, tmp_path: Path, figures: Callable[[str], None]
 ) -> None:
-    store = Store(await Database.connect((await database("directory")).url, source="/directory"), Stored(), Apart())
+    store = Store.of(await Database.connect((await database("directory")).url, source="/directory"), Stored())
     file = tmp_path / "file.geojson"
     file.write_bytes(geojson(moved(80)))
     await load(store.database, THREE, known_forces(), FIRST)
@@ -96,7 +95,7 @@ async def test_every_copy_follows_an_activation_at_once_and_every_decision_is_on
 async def test_the_20_m_boundaries_are_in_use_within_a_second_of_their_activation(
     database: NewDatabase, empty_topics: Broker, figures: Callable[[str], None]
 ) -> None:
-    store = Store(await Database.connect((await database("directory")).url, source="/directory"), Stored(), Apart())
+    store = Store.of(await Database.connect((await database("directory")).url, source="/directory"), Stored())
     await load(store.database, THREE, known_forces(), FIRST)
     relay = Relay(store.database.dsn, broker=empty_topics, source="/directory")
     copies = [AllianceCopy(name=f"copy-{number}", broker=empty_topics) for number in range(COPIES)]
