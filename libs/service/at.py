@@ -49,13 +49,10 @@ _SCHEMA = WithJsonSchema(
 )
 _FORM = "A time with its offset from UTC (RFC 3339), or a date: its start in Europe/London."
 
-At: TypeAlias = Annotated[
-    datetime | None,
-    BeforeValidator(_given),
-    AfterValidator(_past),
-    _SCHEMA,
-    Query(description=f"As it was then; not in the future. {_FORM}"),
-]
+AS_THEN = f"As it was then; not in the future. {_FORM}"
+Past: TypeAlias = Annotated[datetime | None, BeforeValidator(_given), AfterValidator(_past), _SCHEMA]
+"""A moment that is not in the future: the member of a model."""
+At: TypeAlias = Annotated[Past, Query(description=AS_THEN)]
 """As it was then. A parameter `at: At = None`."""
 AtAnyTime: TypeAlias = Annotated[
     datetime | None,

@@ -10,12 +10,11 @@ from libs.alliance.generations import Drawing, Generation, read_atlas
 from libs.events.log.database import Database
 from libs.events.log.store import load_many
 from libs.events.types.directory import AreaChunkPublished
-from libs.places import Atlas
 from services.directory.boundaries import chunk_subject
 from services.directory.generation import Read
 
 KEPT = 2
-"""Atlases of the past: some tens of megabytes each."""
+"""Generations of the past: some tens of megabytes each."""
 
 
 async def stored_chunks(database: Database, hashes: Iterable[Sequence[str]]) -> dict[str, bytes]:
@@ -36,20 +35,20 @@ async def read_generation(database: Database, boundaries: Generation) -> Read:
 
 
 class Past:
-    """Atlases of generations that were in force: read when somebody asks, and the last few kept."""
+    """Generations that were in force: read when somebody asks, and the last few kept."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._kept: OrderedDict[Drawing, Atlas] = OrderedDict()
+        self._kept: OrderedDict[Drawing, Read] = OrderedDict()
         self._one = asyncio.Lock()
         """One is read at a time, and once for all who ask."""
 
-    async def atlas(self, drawing: Drawing) -> Atlas:
+    async def read(self, drawing: Drawing) -> Read:
         """Raises as `read_generation`."""
         if drawing not in self._kept:
             async with self._one:
                 if drawing not in self._kept:
-                    self._kept[drawing] = (await read_generation(self._database, drawing)).atlas
+                    self._kept[drawing] = await read_generation(self._database, drawing)
                     while len(self._kept) > KEPT:
                         self._kept.popitem(last=False)
         self._kept.move_to_end(drawing)

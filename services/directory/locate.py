@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
@@ -16,6 +17,7 @@ from libs.places.national_grid import NotAReference, read_reference
 from libs.places.outline import MAX_RADIUS_M
 from libs.places.postcodes import normalise
 from libs.service.access import allow
+from libs.service.at import AS_THEN, Past
 from libs.service.bodies import Body, Moment
 from libs.service.problem import Fault, Invalid, NotFound, responses
 from libs.service.shapes import ShapeBody
@@ -23,7 +25,7 @@ from services.directory.located import LocatedAnswer, answer
 from services.directory.moments import Now
 from services.directory.pidf_route import BODY, PidfRoute
 from services.directory.stored import Picture
-from services.directory.then import THEN, Then, atlas_then
+from services.directory.then import atlas_then
 
 router = APIRouter(prefix="/v1", tags=["directory"], route_class=PidfRoute)
 
@@ -49,7 +51,7 @@ class Place(BaseModel):
     certainty_percent: float | None = Field(
         None, ge=0, le=100, allow_inf_nan=False, description="How sure it is that the circle holds the place."
     )
-    at: Then | None = Field(None, description=THEN)
+    at: Past = Field(None, description=AS_THEN)
 
     def shape(self) -> Shape:
         """Raises Invalid where the forms are mixed, or none is whole, or a text has not its form."""
@@ -87,7 +89,7 @@ class LocateBody(Body):
     """How sure the source is that the shape holds the place; 95 where it does not say (RFC 5491)."""
     taken_at: Moment | None = None
     """When the position was taken. It moves nothing: the boundaries in force now answer."""
-    at: Then | None = Field(None, description=THEN)
+    at: Past = Field(None, description=AS_THEN)
 
 
 def _invalid(parameter: str, detail: str) -> Invalid:
@@ -118,14 +120,16 @@ async def locate_shape(request: Request, now: Now, body: LocateBody) -> LocatedA
     return await _answer(request.app.state.picture, body.shape.shape(), body.certainty_percent, body.at)
 
 
-async def _answer(picture: Picture, shape: Shape, certainty_percent: float | None, at: str | None) -> LocatedAnswer:
+async def _answer(
+    picture: Picture, shape: Shape, certainty_percent: float | None, at: datetime | None
+) -> LocatedAnswer:
     atlas = await atlas_then(picture, at)
     # In a thread: a first postcode reads a file.
     return await run_in_threadpool(_located, picture, atlas, shape, certainty_percent, at)
 
 
 def _located(
-    picture: Picture, atlas: Atlas, shape: Shape, certainty_percent: float | None, at: str | None
+    picture: Picture, atlas: Atlas, shape: Shape, certainty_percent: float | None, at: datetime | None
 ) -> LocatedAnswer:
     """Raises NotFound for a place that nobody knows, Invalid for none on earth."""
     try:
@@ -136,4 +140,4 @@ def _located(
         raise NotFound("The address has no postcode and no town that are known: give one of them, or a place on a map.")
     if found is None:
         raise NotFound("The ONS Postcode Directory has no such postcode, or no place for it.")
-    return answer(picture, atlas, shape, found, now=at is None)
+    return answer(picture, atlas, shape, found, at)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from pydantic import Field
 
 from libs.alliance import Alliance
@@ -92,9 +94,12 @@ class LocatedAnswer(Answer):
     """How far from a drawn border the truth may lie."""
 
 
-def answer(picture: Picture, atlas: Atlas, shape: Shape, found: Located, *, now: bool = True) -> LocatedAnswer:
-    """`found` is what the atlas says of the shape; `now`: the boundaries are those in force."""
-    alliance = picture.current
+def answer(
+    picture: Picture, atlas: Atlas, shape: Shape, found: Located, moment: datetime | None = None
+) -> LocatedAnswer:
+    """`found` is what the atlas says of the shape; `moment`: as it was then, with the atlas of then."""
+    alliance = picture.current if moment is None else picture.told.at(moment)
+    now = moment is None
     candidates = [_candidate(alliance, *candidate) for candidate in found.candidates]
     first = candidates[0] if candidates else None
     asked = _landmarks(atlas, shape, found)

@@ -21,7 +21,7 @@ from libs.events.log.errors import Unavailable
 from libs.events.log.store import read_after
 from libs.events.types import Fact
 from libs.events.types.directory import NeighbourhoodsActivated, OverlayActivated
-from libs.places import Atlas, decode_area
+from libs.places import decode_area
 from libs.places.neighbourhoods import Neighbourhood, Neighbourhoods
 from libs.places.overlays import Overlay
 from services.directory.generation import InForce, Read
@@ -132,15 +132,15 @@ class Picture:
         """The force's own, where some were loaded."""
         return None if force is None else self._neighbourhoods.get(force)
 
-    async def atlas_at(self, moment: datetime) -> Atlas | None:
+    async def in_force_at(self, moment: datetime) -> InForce | None:
         """The boundaries that were in force then; None: before the first. Those of the past are read when somebody
         asks. Raises Unavailable; KeyError or ValueError for what cannot be read."""
         activated = self.history.at(moment)
         if activated is None:
             return None
         drawing = Drawing.of(activated.fact)
-        known = self._known(drawing)
-        return known.atlas if known is not None else await self._past.atlas(drawing)
+        read = self._known(drawing) or await self._past.read(drawing)
+        return InForce(activated.fact, read.atlas, read.chunks, activated.since)
 
     def _known(self, drawing: Drawing) -> Read | None:
         """As it was read already: it is in use, or may be next."""

@@ -73,6 +73,10 @@ class Told:
             self._asked.popitem(last=False)
         return picture
 
+    def changed(self, moment: datetime) -> dict[str, datetime]:
+        """When each entity was last said anew by then, by subject."""
+        return {said.subject: said.since for said in self._said[: bisect_right(self._since, moment)]}
+
     def of(self, subject: str) -> list[Said]:
         """All that was said of one entity, the first first."""
         return [said for said in self._said if said.subject == subject]

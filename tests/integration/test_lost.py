@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -32,6 +32,8 @@ THREE = read(SHIPPED / "bedfordshire-cambridgeshire-hertfordshire.toml")
 NOBODY = "127.0.0.1:1"
 """Where no Kafka listens."""
 IN_BEDFORDSHIRE = "{} {}".format(*to_wgs84(505_000, 255_000))
+MOVED = "{} {}".format(*to_wgs84(512_000, 255_000))
+"""Cambridgeshire's by the boundaries "one", Bedfordshire's by "two"."""
 SENT_AS = {"Content-Type": "application/lost+xml"}
 
 
@@ -107,8 +109,13 @@ async def test_a_gateway_is_told_the_queue_and_when_that_was_last_changed(
     assert texts(second, "//@sourceId")[0] == texts(first, "//@sourceId")[0]
     assert min(map(datetime.fromisoformat, texts(second, "//@lastUpdated"))) > updated
     assert texts(await ask(client, by_key), "/l:errors/l:notFound/@message") != []
-    as_then = find(IN_BEDFORDSHIRE, after=f"<asOf>{updated.isoformat()}</asOf>")
-    assert texts(await ask(client, as_then), "/l:errors/l:notFound/@message") != []
+    assert texts(await ask(client, find(MOVED)), "//l:uri") == ["sip:bedfordshire-999@queues.bch.example"]
+    then = await ask(client, find(MOVED, after=f"<asOf>{updated.isoformat()}</asOf>"))
+    assert texts(then, "//l:uri") == ["sip:cambridgeshire-999@queues.bch.example"]
+    assert list(map(datetime.fromisoformat, texts(then, "//@lastUpdated"))) == [updated]
+    assert texts(then, "//@expires") == ["NO-CACHE"]
+    as_before = find(IN_BEDFORDSHIRE, after=f"<asOf>{(before - timedelta(days=1)).isoformat()}</asOf>")
+    assert texts(await ask(client, as_before), "/l:errors/l:notFound/@message") != []
 
 
 async def test_what_is_wrong_in_lost_is_said_in_lost_and_what_is_wrong_before_in_a_problem_document(

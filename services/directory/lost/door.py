@@ -64,8 +64,34 @@ async def lost(request: Request, now: Now) -> Response:
     picture: Picture = request.app.state.picture
     if picture.in_force is None:
         raise Unavailable("No boundaries are in use here yet: they have not been loaded, or are being read.")
+    content = await request.body()
     ground = Ground(now, picture.in_force, picture.changed, datetime.now(UTC))
-    return LostResponse(await run_in_threadpool(answer_to, await request.body(), ground))
+    if b"asOf" in content and (moment := await run_in_threadpool(as_of, content)) is not None:
+        ground = await _ground_then(picture, ground, moment)
+    return LostResponse(await run_in_threadpool(answer_to, content, ground))
+
+
+def as_of(content: bytes) -> datetime | None:
+    """The moment that a message asks about; None where it asks about none, or cannot be read."""
+    try:
+        asked = read_request(content)
+    except Refusal:
+        return None
+    return asked.as_of if isinstance(asked, FindService) else None
+
+
+async def _ground_then(picture: Picture, ground: Ground, moment: datetime) -> Ground:
+    """What ruled at a moment of the past; what rules now, where nothing ruled then, or it is not past. Raises
+    Unavailable."""
+    if moment >= ground.now:
+        return ground
+    try:
+        then, alliance = await picture.in_force_at(moment), picture.told.at(moment)
+    except (KeyError, ValueError):
+        raise Unavailable("The boundaries of that time cannot be read here.", retry_after_s=60) from None
+    if then is None or alliance.defined is None:
+        return ground
+    return Ground(alliance, then, picture.told.changed(moment), ground.now)
 
 
 def answer_to(content: bytes, ground: Ground) -> bytes:

@@ -35,7 +35,7 @@ _HOST = re.compile(r"@((?:[a-zA-Z0-9-]+\.)+[a-zA-Z0-9]+)")
 
 @dataclass(frozen=True)
 class Ground:
-    """All that an answer is made of: one moment's picture."""
+    """All that an answer is made of: one moment's picture. `asOf` a moment of the past, that moment's."""
 
     alliance: Alliance
     live: InForce
@@ -92,10 +92,10 @@ class Found(NamedTuple):
 def atlas_at(ground: Ground, instant: datetime | None) -> InForce:
     """The generation of boundaries that rules at an instant, or now; of what comes, what is known today.
 
-    Raises Refusal for a time before the generation in use: no earlier one is kept yet.
+    Raises Refusal for a time before it: no boundaries, or no alliance, ruled here then.
     """
     if instant is not None and instant < ground.live.since:
-        raise Refusal("notFound", "What ruled at that time is not known here: the boundaries in use are younger.")
+        raise Refusal("notFound", "At that time no boundaries were in force here yet.")
     return ground.live
 
 

@@ -261,7 +261,7 @@ def test_section_13_2_where_our_area_meets_a_neighbours_both_are_answered(server
     assert len(answer.xpath("//l:warnings/l:defaultMappingReturned", namespaces=NAMES)) == 1
 
 
-def test_as_of_a_time_before_the_boundaries_in_use_nothing_is_known(server: Server) -> None:
+def test_as_of_a_time_before_the_first_boundaries_nothing_is_known(server: Server) -> None:
     """`asOf` of draft-ietf-ecrit-lost-planned-changes and NENA-STA-010.3."""
     for offset, known in ((timedelta(seconds=-1), False), (timedelta(0), True), (timedelta(days=9_000), True)):
         asked = find(CAMBRIDGE, after=f"<asOf>{(ACTIVATED + offset).isoformat()}</asOf>")
