@@ -111,7 +111,8 @@ def _coded(header: str, text: str | None, codes: tuple[_Code, ...]) -> tuple[_Co
     if found is None:
         raise _invalid(header, f"must be one of {', '.join(codes)}")
     try:
-        said = words.strip().encode("latin-1").decode("utf-8")  # a header's bytes come as Latin-1
+        # A header's bytes come as Latin-1, in which half an à is a space: stripped when they are letters again.
+        said = words.encode("latin-1").decode("utf-8").strip()
     except UnicodeError:
         raise _invalid(header, "the words must be UTF-8") from None
     if len(said) > MAX_WORDS or not said.isprintable():

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import pytest
 from fastapi import APIRouter, Depends, Request
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from libs.events.types.access import Access, DataAccessed
@@ -54,6 +54,7 @@ async def test_what_is_no_purpose_is_refused_by_the_header_s_name_and_not_repeat
 
 
 @given(st.text(max_size=MAX_WORDS))
+@example("voil\u00e0")
 async def test_words_come_as_they_were_meant_or_are_refused(text: str) -> None:
     try:
         sent = wire(f"quality; {text}")
