@@ -7,10 +7,8 @@ Invariants
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import shapely
 
@@ -18,7 +16,6 @@ from libs.events.log.database import Database
 from libs.events.log.errors import Conflict
 from libs.events.types.directory import AreaChunkPublished, NeighbourhoodRef, NeighbourhoodsActivated
 from libs.places import Atlas, encode_area, sha256_of
-from libs.places.grid import on_grid, to_grid_many
 from libs.places.neighbourhoods import Neighbourhood
 from libs.places.quadtree import AREAL
 from services.directory.alliance_file import Unusable
@@ -26,11 +23,12 @@ from services.directory.boundaries import GenerationChanged, chunk_subject
 from services.directory.forces import Change
 from services.directory.geometry import read_generation
 from services.directory.load import TRIES, say
+from services.directory.named_places import features_of, place_of, texts_of
 from services.directory.stored import Stored
 
 TOGETHER_BYTES = 2 * 1024 * 1024
 """Of geometry in one transaction."""
-MAX_FILE_BYTES = 256 * 1024 * 1024
+MAX_NAME = 200
 
 
 def subject_of(force: str) -> str:
@@ -42,50 +40,18 @@ def read_file(path: Path, id_member: str, name_member: str) -> dict[Neighbourhoo
 
     Raises Unusable, with a sentence for whoever has the file.
     """
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise Unusable(f"{path} is larger than {MAX_FILE_BYTES // 2**20} MiB.")
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise Unusable(f"{path} cannot be read as JSON: {error}.") from None
-    features = document.get("features") if isinstance(document, dict) else None
-    if not isinstance(features, list) or not features:
-        raise Unusable(f"{path} is no GeoJSON FeatureCollection with features.")
     areas: dict[Neighbourhood, shapely.Geometry] = {}
     ids: set[str] = set()
-    for number, feature in enumerate(features):
-        where = f"{path}, features[{number}]"
-        one = _named(feature, id_member, name_member, where)
+    for where, feature in features_of(path):
+        one = Neighbourhood(*texts_of(feature, (id_member, name_member), MAX_NAME, where))
         if one.id in ids:
             raise Unusable(f"{where}: {one.id} is there twice.")
         ids.add(one.id)
-        areas[one] = _area(feature, where)
+        area = place_of(feature, AREAL, "a Polygon or a MultiPolygon", where)
+        if not shapely.is_valid(area):
+            area = shapely.make_valid(area, method="structure", keep_collapsed=False)
+        areas[one] = area
     return areas
-
-
-def _named(feature: Any, id_member: str, name_member: str, where: str) -> Neighbourhood:
-    properties = feature.get("properties") if isinstance(feature, dict) else None
-    found = [properties.get(member) if isinstance(properties, dict) else None for member in (id_member, name_member)]
-    for member, text in zip((id_member, name_member), found, strict=True):
-        if not isinstance(text, str) or not 1 <= len(text) <= 200:
-            raise Unusable(f"{where}: the property {member} must be a text of 1 to 200 characters.")
-    return Neighbourhood(*map(str, found))
-
-
-def _area(feature: Mapping[str, Any], where: str) -> shapely.Geometry:
-    try:
-        area = shapely.force_2d(shapely.from_geojson(json.dumps(feature.get("geometry"))))
-    except (shapely.errors.GEOSException, TypeError, ValueError) as error:
-        raise Unusable(f"{where}: its geometry cannot be read: {error}.") from None
-    if shapely.get_type_id(area) not in AREAL or shapely.is_empty(area):
-        raise Unusable(f"{where}: its geometry must be a Polygon or a MultiPolygon.")
-    west, south, east, north = shapely.bounds(area)
-    if not (on_grid(south, west) and on_grid(north, east)):
-        raise Unusable(f"{where}: it does not lie in Great Britain, in WGS 84 degrees as GeoJSON has them.")
-    drawn = shapely.transform(area, lambda corners: to_grid_many(corners[:, 1], corners[:, 0]))
-    if not shapely.is_valid(drawn):
-        drawn = shapely.make_valid(drawn, method="structure", keep_collapsed=False)
-    return drawn
 
 
 def by_force(

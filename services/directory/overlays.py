@@ -8,12 +8,10 @@ Invariants
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import shapely
 
@@ -21,19 +19,20 @@ from libs.events.log.database import Database
 from libs.events.log.errors import Conflict
 from libs.events.types.directory import AreaChunkPublished, OverlayActivated, OverlayFeature, OverlayKind
 from libs.places import Atlas, sha256_of
-from libs.places.grid import on_grid, to_grid_many
 from libs.places.overlays import encode_features
 from services.directory.alliance_file import Unusable
 from services.directory.boundaries import GenerationChanged, chunk_subject
 from services.directory.forces import Change
 from services.directory.geometry import read_generation
 from services.directory.load import TRIES, say
-from services.directory.neighbourhoods import MAX_FILE_BYTES
+from services.directory.named_places import features_of, place_of, texts_of
 from services.directory.stored import Stored
 
 MAX_FEATURES = 4_000
 """Their names travel in one event. A larger set is cut into several overlays."""
 MAX_NAME = 60
+_PLACES = range(7)
+"""Every type of shapely's but collections of several."""
 
 
 @dataclass(frozen=True)
@@ -98,40 +97,14 @@ def shipped() -> list[Layer]:
 
 def read_file(path: Path, id_member: str, name_member: str, force: str | None) -> list[Feature]:
     """The features of a GeoJSON file (RFC 7946: WGS 84 degrees): points, lines or areas. Raises Unusable."""
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise Unusable(f"{path} is larger than {MAX_FILE_BYTES // 2**20} MiB.")
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise Unusable(f"{path} cannot be read as JSON: {error}.") from None
-    features = document.get("features") if isinstance(document, dict) else None
-    if not isinstance(features, list) or not 1 <= len(features) <= MAX_FEATURES:
-        raise Unusable(f"{path} is no GeoJSON FeatureCollection with 1 to {MAX_FEATURES} features.")
-    found = [
-        _feature(feature, id_member, name_member, force, f"{path}, features[{n}]") for n, feature in enumerate(features)
-    ]
+    found = []
+    for where, feature in features_of(path, MAX_FEATURES):
+        one, name = texts_of(feature, (id_member, name_member), MAX_NAME, where)
+        place = place_of(feature, _PLACES, "a point, a line or an area", where)
+        found.append(Feature(one, name, force, place if shapely.is_valid(place) else shapely.make_valid(place)))
     if len({feature.id for feature in found}) < len(found):
         raise Unusable(f"{path}: the property {id_member} names two features alike.")
     return found
-
-
-def _feature(feature: Any, id_member: str, name_member: str, force: str | None, where: str) -> Feature:
-    properties = feature.get("properties") if isinstance(feature, dict) else None
-    texts = [properties.get(member) if isinstance(properties, dict) else None for member in (id_member, name_member)]
-    for member, text in zip((id_member, name_member), texts, strict=True):
-        if not isinstance(text, str) or not 1 <= len(text) <= MAX_NAME:
-            raise Unusable(f"{where}: the property {member} must be a text of 1 to {MAX_NAME} characters.")
-    try:
-        place = shapely.force_2d(shapely.from_geojson(json.dumps(feature.get("geometry"))))
-    except (shapely.errors.GEOSException, TypeError, ValueError) as error:
-        raise Unusable(f"{where}: its geometry cannot be read: {error}.") from None
-    if place is None or shapely.is_empty(place) or shapely.get_type_id(place) == 7:
-        raise Unusable(f"{where}: its geometry must be a point, a line or an area.")
-    west, south, east, north = shapely.bounds(place)
-    if not (on_grid(south, west) and on_grid(north, east)):
-        raise Unusable(f"{where}: it does not lie in Great Britain, in WGS 84 degrees as GeoJSON has them.")
-    drawn = shapely.transform(place, lambda corners: to_grid_many(corners[:, 1], corners[:, 0]))
-    return Feature(str(texts[0]), str(texts[1]), force, drawn if shapely.is_valid(drawn) else shapely.make_valid(drawn))
 
 
 def plan(
