@@ -168,11 +168,10 @@ def _shared_edges(areas: Sequence[shapely.Geometry]) -> "NDArray[np.float64]":
     edges, owners = _edges(areas)
     if not len(edges):
         return edges
-    unique, edge_of = np.unique(edges, axis=0, return_inverse=True)
-    edge_of = edge_of.reshape(-1)
-    least, most = np.full(len(unique), len(areas)), np.full(len(unique), -1)
-    np.minimum.at(least, edge_of, owners)
-    np.maximum.at(most, edge_of, owners)
+    order = np.lexsort(edges.T)
+    edges, owners = edges[order], owners[order]
+    first = np.flatnonzero(np.append(True, (edges[1:] != edges[:-1]).any(axis=1)))
+    unique, least, most = edges[first], np.minimum.reduceat(owners, first), np.maximum.reduceat(owners, first)
     border = least != most
     together = unique[border]
     return np.vstack([together, _near_another(unique[~border], least[~border], areas)])

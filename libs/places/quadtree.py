@@ -28,6 +28,8 @@ _SAMPLES = 10_000
 _MAX_SIDE = 400
 """Of the grid that they are taken from."""
 _ENOUGH_SAMPLES = 500
+_SURELY = 1e-9
+"""Areas that differ by less, as a share of their square, may do so by rounding."""
 AREAL = (3, 6)
 """Geometry types with an area: polygon, multipolygon."""
 
@@ -128,20 +130,21 @@ class Quadtree:
         filled = [owner for owner, area in areas if shapely.area(area) >= whole * (1.0 - 1e-12)]
         corners = sum(shapely.get_num_coordinates(area) for owner, area in areas if owner not in filled)
         if side <= MAX_LEAF_M and (corners <= MAX_CORNERS or side <= MIN_LEAF_M):
-            pieces = [(owner, area) for owner, area in areas if owner not in filled]
+            pieces = _valid([(owner, area) for owner, area in areas if owner not in filled])
             leaf = Leaf(tuple(filled), pieces)
             shapely.prepare(leaf.pieces)
             self._keep(filled, shapely.box(west, south, west + side, south + side), pieces)
             return leaf
         half = side / 2.0
         middle_east, middle_north = west + half, south + half
-        quarters = (
-            self._cut(west, south, half, _clipped(areas, west, south, half)),
-            self._cut(middle_east, south, half, _clipped(areas, middle_east, south, half)),
-            self._cut(west, middle_north, half, _clipped(areas, west, middle_north, half)),
-            self._cut(middle_east, middle_north, half, _clipped(areas, middle_east, middle_north, half)),
-        )
-        return (middle_east, middle_north, quarters)
+        corners_at = ((west, south), (middle_east, south), (west, middle_north), (middle_east, middle_north))
+        parts: tuple[list[tuple[int, shapely.Geometry]], ...] = ([], [], [], [])
+        for owner, area in areas:
+            for quarter, part in zip(parts, _quarters(area, corners_at, half), strict=True):
+                if part is not None:
+                    quarter.append((owner, part))
+        quarters = [self._cut(*at, half, quarter) for at, quarter in zip(corners_at, parts, strict=True)]
+        return (middle_east, middle_north, (quarters[0], quarters[1], quarters[2], quarters[3]))
 
     def _keep(self, filled: list[int], square: shapely.Geometry, pieces: list[tuple[int, shapely.Geometry]]) -> None:
         for owner in filled:
@@ -165,17 +168,37 @@ def _drawn_simpler(polygon: shapely.Geometry) -> shapely.Geometry | None:
     return None
 
 
-def _clipped(
-    areas: list[tuple[int, shapely.Geometry]], west: float, south: float, side: float
-) -> list[tuple[int, shapely.Geometry]]:
-    kept = []
-    for owner, area in areas:
-        part = shapely.clip_by_rect(area, west, south, west + side, south + side)
-        if shapely.area(part) <= 0.0:
-            continue
-        if shapely.get_type_id(part) not in AREAL or not shapely.is_valid(part):
-            # Clipping is fast and now and then wrong; the overlay is right and three times slower.
-            part = shapely.intersection(area, shapely.box(west, south, west + side, south + side))
-            part = shapely.multipolygons([p for p in shapely.get_parts(part) if shapely.get_type_id(p) == 3])
-        kept.append((owner, part))
-    return kept
+def _quarters(
+    area: shapely.Geometry, corners: Sequence[tuple[float, float]], side: float
+) -> list[shapely.Geometry | None]:
+    """What of the area lies in each of the four squares that make up the one it lies in; None: nothing.
+
+    Clipping is fast and now and then wrong, which shows in the sum; the overlay is right and three times slower.
+    """
+    parts = [shapely.clip_by_rect(area, west, south, west + side, south + side) for west, south in corners]
+    sizes = shapely.area(parts).tolist()
+    if abs(sum(sizes) - shapely.area(area)) > _SURELY * side * side:
+        [(_, area)] = _valid([(0, area)])
+        parts = [
+            shapely.intersection(area, shapely.box(west, south, west + side, south + side)) for west, south in corners
+        ]
+        sizes = shapely.area(parts).tolist()
+    return [_areal(part) if size > 0.0 else None for part, size in zip(parts, sizes, strict=True)]
+
+
+def _valid(pieces: list[tuple[int, shapely.Geometry]]) -> list[tuple[int, shapely.Geometry]]:
+    """The same places as valid geometries."""
+    if not pieces or shapely.is_valid([piece for _, piece in pieces]).all():
+        return pieces
+    return [
+        (owner, piece if shapely.is_valid(piece) else _areal(shapely.make_valid(piece, method="structure")))
+        for owner, piece in pieces
+    ]
+
+
+def _areal(part: shapely.Geometry) -> shapely.Geometry:
+    """It without the lines and points that cutting along an edge leaves."""
+    if shapely.get_type_id(part) in AREAL:
+        return part
+    inner = shapely.get_parts(shapely.get_parts(part))
+    return shapely.multipolygons(inner[shapely.get_type_id(inner) == 3])
