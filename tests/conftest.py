@@ -46,7 +46,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A test marked `long` is run with `--long`; without it, its short version stands for it."""
+    """A test marked `long` is run with `--long`; without it, its short version stands for it.
+
+    A package with fixtures of its own is one worker's, every other file by itself: what a package starts is started
+    once.
+    """
+    for item in items:
+        folder = item.path.parent
+        shares = folder != Path(__file__).parent and folder.joinpath("conftest.py").exists()
+        item.add_marker(
+            pytest.mark.xdist_group(str((folder if shares else item.path).relative_to(Path(__file__).parent)))
+        )
     if not config.getoption("--long"):
         long = [item for item in items if item.get_closest_marker("long")]
         config.hook.pytest_deselected(items=long)

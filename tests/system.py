@@ -80,6 +80,13 @@ class System:
         self.launch(copy)
         return copy.name
 
+    def retire(self, copy: str) -> None:
+        """Stop a second copy, for good."""
+        part = self.parts.pop(copy)
+        assert part.child is not None
+        part.child.stop(part.stop_limit_s)
+        del self._copies[copy]
+
     def broker(self) -> Broker:
         """Kafka, as its operator."""
         return parts.kafka_node(self.layout).broker()

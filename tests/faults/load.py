@@ -12,6 +12,8 @@ from uuid import uuid4
 
 import httpx
 
+from tests.integration.logs import until
+from tests.integration.test_whole_way import pages
 from tests.system import System
 
 PAUSE_S = 0.02
@@ -36,6 +38,8 @@ class Load:
     tries: int = 0
     refused: int = 0
     """Tries that did not end in a 201: the other side was away."""
+    before: set[str] = field(default_factory=set)
+    """What waited already."""
     _numbers: count[int] = field(default_factory=count)
     _stopping: bool = False
 
@@ -88,7 +92,7 @@ async def arriving(
     running: System, *, copies: tuple[str, ...] = ("intake",), gateways: int = 4, prefer: str | None = None
 ) -> AsyncIterator[Load]:
     """Contacts arrive while the block runs; at its end every one that was sent is acknowledged."""
-    load = Load()
+    load = Load(before={entry["contact"] async for _, entry in waiting(running)})
     clients = [httpx.AsyncClient(base_url=running.url(copy), timeout=15.0) for copy in copies]
     headers = running.headers("gateway") | ({"Prefer": prefer} if prefer else {})
     tasks = [asyncio.create_task(load.gateway(clients, headers)) for _ in range(gateways)]
@@ -102,3 +106,43 @@ async def arriving(
         await asyncio.gather(*tasks, return_exceptions=True)
         for client in clients:
             await client.aclose()
+
+
+async def each_is_there_once(running: System, load: Load) -> None:
+    """Every acknowledged contact waits once, in the queue of its force; recording owes each one's disposition; and
+    nobody else's stands there."""
+    wanted = set(load.acknowledged)
+    found: list[str] = []
+
+    async def all_there() -> bool:
+        found.clear()
+        async for queue, entry in waiting(running):
+            found.append(entry["contact"])
+            if entry["contact"] in wanted:
+                assert entry["owningForce"] == entry["presentedForce"]
+                assert queue == f"{entry['owningForce']}-999"
+        return wanted <= set(found)
+
+    await until(all_there, patience_s=90)
+    assert len(found) == len(set(found)), "a contact waits twice"
+    async with running.client("recording", "supervisor") as client:
+        owed: list[str] = []
+
+        async def all_owed() -> bool:
+            listed = pages(client, "/v1/contacts", "contacts", "cursor", disposition="none")
+            owed[:] = [contact["id"] async for contact in listed]
+            return wanted <= set(owed)
+
+        await until(all_owed, patience_s=90)
+    assert len(owed) == len(set(owed))
+    assert set(found) <= wanted | load.before, "a contact is there that nobody was told of"
+
+
+async def waiting(running: System) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+    """What waits, each entry with its queue."""
+    async with running.client("router", "supervisor") as client:
+        states = (await client.get("/v1/queues")).json()["queues"]
+        for state in states:
+            if state["queueLength"]:
+                async for entry in pages(client, f"/v1/queues/{state['id']}", "entries", "after"):
+                    yield state["id"], entry

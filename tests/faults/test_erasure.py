@@ -38,7 +38,7 @@ from libs.events.types.contacts import ContactLocated
 from services.recording.projections import PROJECTIONS
 from services.recording.rebuild import rebuild
 from tests.integration.logs import until
-from tests.system import System, system
+from tests.system import System
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -60,12 +60,6 @@ NEIGHBOUR: dict[str, Any] = {**CALL, "name": "Ada Wren", "callingNumber": "+4477
 ASKED = {"authority": "DPO/1", "reason": "request"}
 HOME = "cambridgeshire"
 """Which owns the place they come from."""
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with system(tmp_path_factory.mktemp("erasure"), "bedfordshire-cambridgeshire-hertfordshire") as made:
-        yield made
 
 
 # What the tests do and look at ----------------------------------------------------------------------------------------

@@ -7,23 +7,15 @@ long one (`make faults`) each part again and again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pytest
 
-from tests.faults.load import Load, arriving
+from tests.faults.load import arriving, each_is_there_once
 from tests.integration.logs import until
-from tests.integration.test_whole_way import pages
-from tests.system import System, system
+from tests.system import System
 
 pytestmark = pytest.mark.timeout(600)
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with system(tmp_path_factory.mktemp("faults"), "bedfordshire-cambridgeshire-hertfordshire") as made:
-        yield made
 
 
 @pytest.fixture
@@ -90,48 +82,6 @@ async def test_with_postgres_down_intake_says_503_and_when_to_come_again(running
     finally:
         running.restart("postgres")
         await asyncio.to_thread(running.wait, "postgres", *_services())
-
-
-async def each_is_there_once(running: System, load: Load) -> None:
-    """Every acknowledged contact waits once, in the queue of its force; recording owes each one's disposition; and
-    nobody else's stands there."""
-    wanted = set(load.acknowledged)
-    found: list[str] = []
-
-    async def all_there() -> bool:
-        found[:] = [contact async for contact in waiting(running)]
-        return wanted <= set(found)
-
-    await until(all_there, patience_s=90)
-    assert len(found) == len(set(found)), "a contact waits twice"
-    async with running.client("recording", "supervisor") as client:
-        owed: list[str] = []
-
-        async def all_owed() -> bool:
-            listed = pages(client, "/v1/contacts", "contacts", "cursor", disposition="none")
-            owed[:] = [contact["id"] async for contact in listed]
-            return wanted <= set(owed)
-
-        await until(all_owed, patience_s=90)
-    assert len(owed) == len(set(owed))
-    extra = set(found) - _known
-    _known.update(wanted)
-    assert extra <= wanted, "a contact is there that nobody was told of"
-
-
-_known: set[str] = set()
-"""What the tests before have left in the queues."""
-
-
-async def waiting(running: System) -> AsyncIterator[str]:
-    async with running.client("router", "supervisor") as client:
-        states = (await client.get("/v1/queues")).json()["queues"]
-        for state in states:
-            if state["queueLength"]:
-                async for entry in pages(client, f"/v1/queues/{state['id']}", "entries", "after"):
-                    assert entry["owningForce"] == entry["presentedForce"]
-                    assert state["id"] == f"{entry['owningForce']}-999"
-                    yield entry["contact"]
 
 
 def _services() -> tuple[str, ...]:

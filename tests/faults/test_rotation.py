@@ -7,7 +7,7 @@ one; its file alone was written, and no service was started again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from secrets import token_urlsafe
 
 import asyncpg
@@ -22,10 +22,9 @@ from deploy.local.topics import KEEPING
 from libs.events.log import masters
 from libs.events.log.keyring import read_masters
 from libs.events.log.masters import Place
-from tests.faults.load import Load, arriving
-from tests.faults.test_kill import each_is_there_once
+from tests.faults.load import Load, arriving, each_is_there_once
 from tests.integration.logs import until
-from tests.system import System, system
+from tests.system import System
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -89,12 +88,6 @@ ROTATIONS: tuple[Callable[[System], Awaitable[None]], ...] = (
 """All there is to rotate. A new secret of the system is one more row."""
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with system(tmp_path_factory.mktemp("rotation"), "bedfordshire-cambridgeshire-hertfordshire") as made:
-        yield made
-
-
 @pytest.fixture
 def rounds(pytestconfig: pytest.Config) -> int:
     """How often each is changed."""
@@ -104,8 +97,8 @@ def rounds(pytestconfig: pytest.Config) -> int:
 async def test_while_every_secret_is_rotated_no_contact_is_refused_and_each_is_routed_once(
     running: System, rounds: int, figures: Callable[[str], None]
 ) -> None:
-    total = Load()
     async with arriving(running) as load:
+        total = Load(before=load.before)
         for _ in range(rounds):
             for rotate in ROTATIONS:
                 await until(load.more(25), patience_s=60)

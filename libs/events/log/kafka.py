@@ -28,6 +28,9 @@ HEARTBEAT_MS = 1000
 MAX_MESSAGE_BYTES = 1024 * 1024
 REQUEST_TIMEOUT_MS = 10_000
 STOP_S = 3.0
+QUIET_MS = 500
+"""How long the broker keeps a fetch that finds nothing. What comes meanwhile is answered at once, so that more would
+only keep waiting what is asked next on the same connection, and what this copy is given by its group."""
 
 UNREACHABLE: tuple[type[BaseException], ...] = (KafkaError, OSError, TimeoutError)
 """What a client raises when the broker is away, starting or stopping."""
@@ -68,7 +71,7 @@ def producer(broker: Broker, client_id: str) -> AIOKafkaProducer:
     )
 
 
-def consumer(broker: Broker, client_id: str, *, group: str | None = None) -> AIOKafkaConsumer:
+def consumer(broker: Broker, client_id: str, *, group: str | None = None, quiet_ms: int = QUIET_MS) -> AIOKafkaConsumer:
     """Reads from where it is told and nowhere else: offsets are kept in the database, or in memory."""
     return AIOKafkaConsumer(
         **broker.options(),
@@ -81,7 +84,7 @@ def consumer(broker: Broker, client_id: str, *, group: str | None = None) -> AIO
         max_poll_interval_ms=30_000,
         request_timeout_ms=REQUEST_TIMEOUT_MS,
         retry_backoff_ms=50,
-        fetch_max_wait_ms=100,
+        fetch_max_wait_ms=quiet_ms,
         max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
         metadata_max_age_ms=30_000,
     )

@@ -57,7 +57,8 @@ _KEEP = "SELECT keep_keys($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
 _LOOK_UP = "SELECT source, subject, key, refused FROM copied_keys($1, $2, $3)"
 
 PATIENCE_MS = 100
-"""For records that do not come: so seldom an idle reader looks what else there is to do."""
+"""For records that do not come: so seldom an idle reader looks what else there is to do, and so long whoever asks for
+the topic's end may wait for a fetch before it."""
 
 StreamName: TypeAlias = tuple[str, str]
 """(source, subject)"""
@@ -220,7 +221,7 @@ class KeyCopies:
             },
         )
         try:
-            async with kafka.started(kafka.consumer(self._broker, READER)) as consumer:
+            async with kafka.started(kafka.consumer(self._broker, READER, quiet_ms=PATIENCE_MS)) as consumer:
                 writes = bool(await connection.fetchval(_LOCK))
                 await self._take_up(connection, consumer)
                 self._consumer, self._trouble = consumer, None

@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
-from tests.faults.load import Load, arriving
-from tests.faults.test_kill import waiting
+from tests.faults.load import Load, arriving, each_is_there_once, waiting
 from tests.integration.logs import until
-from tests.system import System, system
+from tests.system import System
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -23,12 +22,14 @@ TAKEN_OVER_S = 5.0
 QUEUES = ("bedfordshire-999", "cambridgeshire-999", "hertfordshire-999")
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with system(tmp_path_factory.mktemp("copies"), "bedfordshire-cambridgeshire-hertfordshire") as made:
-        copies = [made.second_copy(service) for service in SERVICES]
-        made.wait(*copies)
-        yield made
+@pytest.fixture(scope="module", autouse=True)
+def copies(running: System) -> Iterator[None]:
+    """A second one of each."""
+    made = [running.second_copy(service) for service in SERVICES]
+    running.wait(*made)
+    yield
+    for name in made:
+        running.retire(name)
 
 
 @pytest.fixture
@@ -60,8 +61,8 @@ async def test_nothing_is_claimed_twice_and_no_wait_stays_unanswered_while_copie
     await asyncio.gather(*handlers, return_exceptions=True)
     twice = [contact for contact, times in Counter(claimed).items() if times > 1]
     assert not twice, f"{len(twice)} contacts were claimed twice"
-    assert set(claimed) == load.acknowledged.keys()
-    assert [contact async for contact in waiting(running)] == []
+    assert set(claimed) == load.acknowledged.keys() | load.before
+    assert [entry async for entry in waiting(running)] == []
     unanswered = [told for told in load.acknowledged.values() if told["routing"]["state"] != "routed"]
     assert not unanswered, f"{len(unanswered)} of {len(load.acknowledged)} waits ended without the decision"
 
@@ -83,13 +84,15 @@ async def test_a_dead_copys_work_is_taken_over_within_five_seconds(
 
 
 async def _until_routed(running: System, contacts: int) -> float:
+    load = Load(before={entry["contact"] async for _, entry in waiting(running)})
     began = time.monotonic()
-    load = Load()
     headers = running.headers("gateway") | {"Prefer": "wait=10"}
     async with httpx.AsyncClient(base_url=running.url("intake"), timeout=30) as client:
         told = await asyncio.gather(*(load.send([client], headers) for _ in range(contacts)))
+    took = time.monotonic() - began
     assert {one["routing"]["state"] for one in told} == {"routed"}
-    return time.monotonic() - began
+    await each_is_there_once(running, load)
+    return took
 
 
 async def _handle(running: System, queue: str, copy: str, claimed: list[str]) -> None:
