@@ -17,3 +17,12 @@ from tests.system import System, system
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     with system(tmp_path_factory.mktemp("faults"), "bedfordshire-cambridgeshire-hertfordshire") as made:
         yield made
+
+
+@pytest.fixture(autouse=True)
+def _everything_is_up(running: System) -> None:
+    """Also after a test that failed in the middle."""
+    for name in running.parts:
+        if not running.child(name).alive():
+            running.restart(name)
+    running.wait(*running.parts)

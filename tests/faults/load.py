@@ -87,12 +87,17 @@ class Load:
         raise AssertionError
 
 
+async def fresh(running: System) -> Load:
+    """Nothing sent yet; it knows what waits already."""
+    return Load(before={entry["contact"] async for _, entry in waiting(running)})
+
+
 @asynccontextmanager
 async def arriving(
     running: System, *, copies: tuple[str, ...] = ("intake",), gateways: int = 4, prefer: str | None = None
 ) -> AsyncIterator[Load]:
     """Contacts arrive while the block runs; at its end every one that was sent is acknowledged."""
-    load = Load(before={entry["contact"] async for _, entry in waiting(running)})
+    load = await fresh(running)
     clients = [httpx.AsyncClient(base_url=running.url(copy), timeout=15.0) for copy in copies]
     headers = running.headers("gateway") | ({"Prefer": prefer} if prefer else {})
     tasks = [asyncio.create_task(load.gateway(clients, headers)) for _ in range(gateways)]
