@@ -13,8 +13,10 @@ import shapely
 
 MAX_CORNERS = 128
 """A leaf with more corners than this is cut again."""
+MAX_PIECES = 4
+"""So is one with more pieces: each is asked, at a microsecond."""
 MIN_LEAF_M = 125.0
-"""A leaf this small is not cut further, however many corners it has."""
+"""A leaf this small is not cut further, however much is in it."""
 MAX_LEAF_M = 8_192.0
 """So that no piece is much larger than the shapes it is cut with."""
 MAX_ASKED_CORNERS = 256
@@ -129,7 +131,8 @@ class Quadtree:
         whole = side * side
         filled = [owner for owner, area in areas if shapely.area(area) >= whole * (1.0 - 1e-12)]
         corners = sum(shapely.get_num_coordinates(area) for owner, area in areas if owner not in filled)
-        if side <= MAX_LEAF_M and (corners <= MAX_CORNERS or side <= MIN_LEAF_M):
+        few = corners <= MAX_CORNERS and len(areas) - len(filled) <= MAX_PIECES
+        if side <= MAX_LEAF_M and (few or side <= MIN_LEAF_M):
             pieces = _valid([(owner, area) for owner, area in areas if owner not in filled])
             leaf = Leaf(tuple(filled), pieces)
             shapely.prepare(leaf.pieces)
