@@ -3,6 +3,8 @@
 PYTHON ?= python3
 RUN := .venv/bin/python -m
 export PORT_BASE VAR ALLIANCE DEMO
+# A run and a test start the same modules in many processes: compiled once, and not in each.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run demo stop reset token lint audit test bench faults soak schemas accuracy venv
 .DEFAULT_GOAL := help
