@@ -1,7 +1,7 @@
 """`make run`: everything up on this machine, in the terminal, until Ctrl-C.
 
 Each part when what it needs is ready: PostgreSQL and Kafka (or the ones whose addresses are given), databases and
-migrations, the alliance in the directory's database, topics, the issuer, the services, the router last.
+migrations, the alliance in the directory's database, topics, the issuer, the services.
 """
 
 from __future__ import annotations
@@ -118,10 +118,8 @@ class Run:
         if broker.username is not None:
             furnish(broker, forces, parts.kafka_password(self.layout))
         self.say(f"Kafka and the token issuer are ready, {len(made) or 'no'} new topics.")
-        services = {name: parts.service_part(self.layout, name, settings[name]) for name in SERVICE_PORTS}
-        router = services.pop("router")
-        supervisor.start(*services.values())
-        supervisor.start(router)  # it decides from what the directory has published
+        # The router is ready when it has what the directory publishes, and decides nothing before.
+        supervisor.start(*(parts.service_part(self.layout, name, settings[name]) for name in SERVICE_PORTS))
 
     def broker(self) -> Broker:
         return self.kafka or parts.kafka_node(self.layout).broker()

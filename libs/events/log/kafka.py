@@ -71,8 +71,13 @@ def producer(broker: Broker, client_id: str) -> AIOKafkaProducer:
     )
 
 
-def consumer(broker: Broker, client_id: str, *, group: str | None = None, quiet_ms: int = QUIET_MS) -> AIOKafkaConsumer:
-    """Reads from where it is told and nowhere else: offsets are kept in the database, or in memory."""
+def consumer(
+    broker: Broker, client_id: str, *, group: str | None = None, quiet_ms: int = QUIET_MS, least_bytes: int = 1
+) -> AIOKafkaConsumer:
+    """Reads from where it is told and nowhere else: offsets are kept in the database, or in memory.
+
+    The broker keeps a fetch that finds less than `least_bytes` for `quiet_ms`.
+    """
     return AIOKafkaConsumer(
         **broker.options(),
         client_id=client_id,
@@ -85,15 +90,20 @@ def consumer(broker: Broker, client_id: str, *, group: str | None = None, quiet_
         request_timeout_ms=REQUEST_TIMEOUT_MS,
         retry_backoff_ms=50,
         fetch_max_wait_ms=quiet_ms,
+        fetch_min_bytes=least_bytes,
         max_partition_fetch_bytes=MAX_MESSAGE_BYTES,
         metadata_max_age_ms=30_000,
     )
 
 
-@lru_cache(maxsize=65_536)
 def partition_of(key: bytes, partitions: int) -> int:
     """The partition Kafka's own default partitioner gives a key."""
-    return int((murmur2(key) & 0x7FFFFFFF) % partitions)
+    return _hash_of(key) % partitions if partitions > 1 else 0
+
+
+@lru_cache(maxsize=65_536)
+def _hash_of(key: bytes) -> int:
+    return int(murmur2(key) & 0x7FFFFFFF)
 
 
 class _MetadataResponse(Response):  # type: ignore[misc]

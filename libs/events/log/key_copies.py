@@ -60,6 +60,9 @@ PATIENCE_MS = 100
 """For records that do not come: so seldom an idle reader looks what else there is to do, and so long whoever asks for
 the topic's end may wait for a fetch before it."""
 
+LEISURELY_BYTES = 64 * 1024
+"""Who opens nobody's events reads what the topic says of its own keys in such helpings, or twice a second."""
+
 StreamName: TypeAlias = tuple[str, str]
 """(source, subject)"""
 
@@ -221,7 +224,7 @@ class KeyCopies:
             },
         )
         try:
-            async with kafka.started(kafka.consumer(self._broker, READER, quiet_ms=PATIENCE_MS)) as consumer:
+            async with kafka.started(self._new_consumer()) as consumer:
                 writes = bool(await connection.fetchval(_LOCK))
                 await self._take_up(connection, consumer)
                 self._consumer, self._trouble = consumer, None
@@ -243,6 +246,11 @@ class KeyCopies:
         finally:
             self._consumer = None
             connection.terminate()
+
+    def _new_consumer(self) -> AIOKafkaConsumer:
+        if not self._opens:
+            return kafka.consumer(self._broker, READER, least_bytes=LEISURELY_BYTES)
+        return kafka.consumer(self._broker, READER, quiet_ms=PATIENCE_MS)
 
     async def _take_up(self, connection: asyncpg.Connection[asyncpg.Record], consumer: AIOKafkaConsumer) -> None:
         """Begin where the table has come to."""
