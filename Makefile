@@ -43,7 +43,7 @@ audit: venv ## whether an advisory speaks of a locked package; says so where non
 	$(RUN) deploy.local.audit
 
 test: venv ## unit, conformance, integration and fault tests on the real PostgreSQL and the real Kafka
-	.venv/bin/pytest -n 2 --dist loadgroup --no-loadscope-reorder tests/faults tests/integration tests/conformance tests/unit
+	.venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder tests/faults tests/integration tests/conformance tests/unit
 
 faults: venv ## the fault tests, in full
 	.venv/bin/pytest tests/faults --long

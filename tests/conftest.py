@@ -11,10 +11,12 @@ import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from secrets import token_hex
+from typing import Any
 
 import asyncpg
 import pytest
 import pytest_asyncio
+from xdist.scheduler import LoadFileScheduling
 
 from deploy.local.databases import Logins, make_database, migrate
 from deploy.local.kafka import Kafka
@@ -25,6 +27,7 @@ from deploy.local.topics import create_topics, recreate_topics
 from libs.events.log.broker import Broker
 from libs.events.log.keyring import new_master
 
+HERE = Path(__file__).parent
 FORCES = ("bedfordshire", "cambridgeshire", "hertfordshire")
 """Whose topics a test finds."""
 PASSWORD = "only-for-tests"
@@ -45,19 +48,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="the long tests too")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A test marked `long` is run with `--long`; without it, its short version stands for it.
+class ByPackage(LoadFileScheduling):
+    """A package with fixtures of its own is one worker's, and so is every other file: what a package starts is started
+    once."""
 
-    A package with fixtures of its own is one worker's, every other file by itself: what a package starts is started
-    once.
-    """
-    for item in items:
-        folder = item.path.parent
-        shares = folder != Path(__file__).parent and folder.joinpath("conftest.py").exists()
-        item.add_marker(
-            pytest.mark.xdist_group(str((folder if shares else item.path).relative_to(Path(__file__).parent)))
-        )
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        folder = self.config.rootpath.joinpath(file).parent
+        return str(folder) if folder != HERE and folder.joinpath("conftest.py").exists() else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByPackage:
+    return ByPackage(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A test marked `long` is run with `--long`; without it, its short version stands for it."""
     if not config.getoption("--long"):
         long = [item for item in items if item.get_closest_marker("long")]
         config.hook.pytest_deselected(items=long)

@@ -233,6 +233,9 @@ async def test_who_does_not_finish_a_request_s_head_is_cut_off(service: Running)
 async def narrow() -> AsyncIterator[Running]:
     """A process that takes three connections of one address, and drops what is not read for two seconds."""
     async with running("http://127.0.0.1:1", CONNECTIONS_PER_PEER="3", GRACE_S="0.05", UNREAD_S="2") as started:
+        async with connected(started) as (reader, writer):  # what comes while it starts has not waited at all
+            writer.write(GET)
+            await answer(reader)
         yield started
 
 
@@ -251,7 +254,7 @@ async def test_an_address_with_all_its_connections_idle_or_dribbling_gets_the_ne
             writer.write(said)
         if said == GET:
             await answer(first)
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.3)
         async with connected(narrow) as (reader, writer):
             writer.write(GET)
             assert (await answer(reader))[0] == 200
