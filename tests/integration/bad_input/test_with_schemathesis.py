@@ -136,4 +136,5 @@ def test_recording(case: Case[Any], attempt: Attempt) -> None:
 
 @described.parametrize()
 def test_intake(case: Case[Any], attempt: Attempt) -> None:
+    """Last: it ends the contact that the others work with."""
     attempt("intake", case)
