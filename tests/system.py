@@ -5,8 +5,6 @@ its users do, and kill it as a bad day does.
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +19,7 @@ from deploy.local import parts
 from deploy.local.databases import Logins, make_databases, migrate_all
 from deploy.local.issuer import make_token
 from deploy.local.kafka_access import furnish
-from deploy.local.layout import ROOT, SERVICE_PORTS, Layout
+from deploy.local.layout import SERVICE_PORTS, Layout
 from deploy.local.process import Child, free_port
 from deploy.local.secret_files import secret
 from deploy.local.supervisor import Part
@@ -29,6 +27,7 @@ from deploy.local.topics import create_topics
 from libs.events.log.broker import Broker
 from libs.service.trace import PURPOSE
 from services.directory import alliance_file
+from tests import nursery
 
 PORTS = 9
 """What a layout takes from its base port on."""
@@ -57,9 +56,16 @@ class System:
         environments = {
             name: parts.service_environment(self.layout, self.logins[name], self.broker()) for name in SERVICE_PORTS
         }
-        command = [sys.executable, "-m", "services.directory", "load", str(self.alliance)]
-        subprocess.run(command, cwd=ROOT, env=environments["directory"], check=True, capture_output=True)
-        self.launch(*(parts.service_part(self.layout, name, environments[name]) for name in SERVICE_PORTS))
+        loading = nursery.start(
+            "load",
+            "services.directory",
+            "load",
+            str(self.alliance),
+            log=self.layout.log("load"),
+            env=environments["directory"],
+        )
+        assert loading.popen.wait() == 0, loading.last_words(20)
+        self.launch(*(_service_part(self.layout, name, environments[name]) for name in SERVICE_PORTS))
         self.wait("issuer", *SERVICE_PORTS)
 
     async def _furnish(self, admin_url: str) -> dict[str, Logins]:
@@ -74,7 +80,7 @@ class System:
         part = self.parts[service]
         other = replace(self.layout, base_port=free_port(PORTS))
         environment = parts.service_environment(self.layout, self.logins[service], self.broker())
-        copy = parts.service_part(other, service, environment | {"PORT": str(other.port(service))})
+        copy = _service_part(other, service, environment | {"PORT": str(other.port(service))})
         copy.name = f"{part.name}-2"
         self._copies[copy.name] = other.url(service)
         self.launch(copy)
@@ -166,3 +172,10 @@ def _elsewhere(run: Callable[[], Any]) -> Any:
     """In a thread: the test's own event loop runs in this one."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(run).result()
+
+
+def _service_part(layout: Layout, name: str, environment: dict[str, str]) -> Part:
+    """As `make run` has it, from the nursery."""
+    part = parts.service_part(layout, name, environment)
+    part.launch = lambda: nursery.start(name, f"services.{name}", log=layout.log(name), env=environment)
+    return part

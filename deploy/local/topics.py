@@ -177,5 +177,6 @@ async def _full_topics(broker: Broker, admin: AIOKafkaAdminClient) -> set[str]:
         for partition in topic["partitions"]
     ]
     async with kafka.started(AIOKafkaConsumer(**broker.options())) as consumer:
+        await consumer._client.set_topics(names)  # all at once: else it asks for one after the other's leaders
         ends = await consumer.end_offsets(partitions) if partitions else {}
     return {partition.topic for partition, end in ends.items() if end}

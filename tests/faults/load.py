@@ -16,7 +16,7 @@ from tests.integration.logs import until
 from tests.integration.test_whole_way import pages
 from tests.system import System
 
-PAUSE_S = 0.05
+PAUSE_S = 0.15
 """Between the contacts of one gateway."""
 PATIENCE_S = 60.0
 """A gateway tries again for so long; longer, and the test fails."""

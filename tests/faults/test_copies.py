@@ -107,4 +107,4 @@ async def _handle(running: System, queue: str, copy: str, claimed: list[str]) ->
                 number += 1
             else:
                 assert answer.status_code in (204, 503), answer.text
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.15)
