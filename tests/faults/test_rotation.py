@@ -88,25 +88,20 @@ ROTATIONS: tuple[Callable[[System], Awaitable[None]], ...] = (
 """All there is to rotate. A new secret of the system is one more row."""
 
 
-@pytest.fixture
-def rounds(pytestconfig: pytest.Config) -> int:
-    """How often each is changed."""
-    return 8 if pytestconfig.getoption("--long") else 1
-
-
 async def test_while_every_secret_is_rotated_no_contact_is_refused_and_each_is_routed_once(
-    running: System, rounds: int, figures: Callable[[str], None]
+    running: System, pytestconfig: pytest.Config, figures: Callable[[str], None]
 ) -> None:
+    rounds, contacts = (8, 25) if pytestconfig.getoption("--long") else (1, 10)
     async with arriving(running) as load:
         total = Load(before=load.before)
         for _ in range(rounds):
             for rotate in ROTATIONS:
-                await until(load.more(25), patience_s=60)
+                await until(load.more(contacts), patience_s=60)
                 await rotate(running)
                 # Gateways that come with a token made after it: a key that the services do not know yet, for one.
                 async with arriving(running, gateways=2) as newcomers:
-                    await until(newcomers.more(25), patience_s=60)
-                await until(load.more(25), patience_s=60)
+                    await until(newcomers.more(contacts), patience_s=60)
+                await until(load.more(contacts), patience_s=60)
                 total.acknowledged |= newcomers.acknowledged
                 total.refused += newcomers.refused
     total.acknowledged |= load.acknowledged
