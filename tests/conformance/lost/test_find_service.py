@@ -101,6 +101,16 @@ def rings(answer: Any) -> list[shapely.Geometry]:
     return found
 
 
+def test_section_5_4_the_service_is_the_one_that_the_mapping_is_for(server: Server) -> None:
+    for asked, given in (
+        (POLICE, POLICE),
+        ("urn:service:sos", "urn:service:sos"),
+        ("urn:emergency:service:sos.police", "urn:emergency:service:sos.police"),
+        (f"{POLICE}.traffic", POLICE),
+    ):
+        assert texts(server.ask(find(CAMBRIDGE, service=asked)), "//l:mapping/l:service") == [given]
+
+
 def test_section_5_5_a_boundary_by_value_holds_the_place_and_the_whole_area(server: Server) -> None:
     answer = server.ask(find(CAMBRIDGE, attributes='serviceBoundary="value"'))
     area = shapely.union_all(rings(answer))
@@ -127,6 +137,21 @@ def test_section_5_6_a_boundary_comes_by_reference_unless_the_value_is_asked_for
     assert texts(server.ask(find(ROYSTON)), "//@key") != [key]
 
 
+def test_section_5_7_the_number_is_what_a_telephone_dials(server: Server) -> None:
+    """Digits, star and hash alone; the default mapping is reached by the same."""
+    for where in (CAMBRIDGE, ROYSTON, EDINBURGH):
+        [number] = texts(server.ask(find(where)), "//l:mapping/l:serviceNumber")
+        assert number == "999"
+        assert set(number) <= set("0123456789*#")
+
+
+def test_section_5_8_a_mapping_has_one_address_a_scheme(server: Server) -> None:
+    for where in (CAMBRIDGE, ROYSTON, EDINBURGH):
+        schemes = [uri.partition(":")[0] for uri in texts(server.ask(find(where)), "//l:mapping/l:uri")]
+        assert schemes
+        assert len(set(schemes)) == len(schemes)
+
+
 def test_section_6_the_path_ends_with_this_server(server: Server) -> None:
     assert texts(server.ask(find(CAMBRIDGE)), "//l:path/l:via/@source") == [SOURCE]
     asked = find(CAMBRIDGE, after='<path><via source="resolver.example"/><via source="other.example"/></path>')
@@ -148,6 +173,16 @@ def test_section_8_3_1_of_several_locations_the_first_that_is_understood_is_used
     assert texts(server.ask(find(unplaceable + point(ROYSTON, "b"))), "//l:locationUsed/@id") == ["b"]
     broken = geodetic("<gml:Point><gml:pos>fifty-two</gml:pos></gml:Point>", "a")
     assert texts(server.ask(find(broken + point(ROYSTON, "b"))), "//l:locationUsed/@id") == ["b"]
+
+
+def test_section_8_3_2_the_service_says_what_is_looked_for_and_must_be_there(server: Server) -> None:
+    police, any_ = (
+        texts(server.ask(find(CAMBRIDGE, service=service)), "//l:mapping/l:service")
+        for service in (POLICE, "urn:service:sos")
+    )
+    assert (police, any_) == ([POLICE], ["urn:service:sos"])
+    assert server.error(find(CAMBRIDGE).replace(f"<service>{POLICE}</service>", "")) == "badRequest"
+    assert server.error(find(CAMBRIDGE, service="urn:service:counseling")) == "serviceNotImplemented"
 
 
 def test_section_8_3_3_a_recursive_query_is_answered_from_what_is_known_here(server: Server) -> None:
@@ -222,6 +257,15 @@ def test_section_12_2_every_shape_of_the_geodetic_profile_is_understood(
 ) -> None:
     answer = server.ask(find(geodetic(shape.replace("N:", f"{namespace}:"))))
     assert texts(answer, "//l:displayName") == ["Cambridgeshire"]
+
+
+def test_section_12_1_a_boundary_is_in_a_baseline_profile_whatever_the_place_came_in(server: Server) -> None:
+    for where in (CAMBRIDGE, civic(PC="CB1 1AA")):
+        answer = server.ask(find(where, attributes='serviceBoundary="value"'))
+        assert texts(answer, "//l:serviceBoundary/@profile") == ["geodetic-2d"]
+    # More than one profile may come: the sender's order is what it prefers.
+    both = civic("a", PC="SG8 7AA") + point(CAMBRIDGE, "b")
+    assert texts(server.ask(find(both)), "//l:locationUsed/@id") == ["a"]
 
 
 def test_section_12_3_a_civic_address_lies_where_its_postcode_does(server: Server) -> None:
