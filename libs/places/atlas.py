@@ -3,7 +3,7 @@
 Invariant: an Atlas never changes after `build`, and answers alike from every thread.
 
 The areas are cut once into the leaves of a quadtree, each small enough that a handful of corners decides; a point
-descends to its leaf. Borders are the edges that two areas have in common, or nearly so (`GAP_M`): never the coast, nor
+descends to its leaf, unless all around it is known to be one area's. Borders are the edges that two areas have in common, or nearly so (`GAP_M`): never the coast, nor
 the edge towards a country that has no area here.
 """
 
@@ -101,7 +101,8 @@ class Atlas:
             if not shapely.is_valid(area):
                 raise ValueError(f"the area of {force} is not valid: {shapely.is_valid_reason(area)}")
         geometries = [shapely.force_2d(areas[force]) for force in forces]
-        return cls(generation, accuracy_m, forces, Quadtree(geometries), Borders(geometries))
+        tree = Quadtree(geometries)
+        return cls(generation, accuracy_m, forces, tree, Borders(geometries, tree.owners_throughout))
 
     def locate(self, shape: Shape, certainty_percent: float | None = None) -> Located | None:
         """Whose the shape is; None when it holds no usable place (an unknown postcode, an address in no known town).
@@ -147,8 +148,9 @@ class Atlas:
 
     def locate_grid(self, easting: float, northing: float) -> Located:
         """Whose a place on the British National Grid is."""
-        border_m = self._borders.distance(easting, northing)
-        owners = self._tree.owners(easting, northing)
+        border_m, owners = self._borders.distance_and_owners(easting, northing)
+        if owners is None:
+            owners = self._tree.owners(easting, northing)
         if border_m is not None and border_m < self.accuracy_m:
             share = 1.0 / len(owners) if owners else 0.0
             grown = shapely.polygons(_UNIT_DISC * self.accuracy_m + (easting, northing))

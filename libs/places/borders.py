@@ -1,11 +1,11 @@
-"""How far a place is from the nearest border between two areas.
+"""How far a place is from the nearest border between two areas, and whose it is where all around it is.
 
 Invariant: a border is where two areas meet: an edge they share exactly, or an edge that lies within `GAP_M` of another
 area, for areas that were not drawn together. The coast is no border.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -26,8 +26,11 @@ _MAX_CELLS = 100_000
 _SURELY_M = 1e-6
 """What is nearer by less may be so by rounding."""
 
-_Near: TypeAlias = tuple[tuple[float, float, float, float, float, float], ...]
-"""Edges: one end, the way to the other, and that divided by its squared length."""
+Owners: TypeAlias = tuple[int, ...]
+Throughout: TypeAlias = Callable[[float, float, float], Owners | None]
+"""Of a square (west, south, side): who holds all of it; None where that is not so simple."""
+_Near: TypeAlias = tuple[tuple[tuple[float, float, float, float, float, float], ...], Owners | None]
+"""Edges: one end, the way to the other, and that divided by its squared length. And who holds all of the cell."""
 
 
 class _Cut:
@@ -42,9 +45,11 @@ class _Cut:
 class Borders:
     """The borders between areas. The edges that can be nearest are remembered by cells, smaller ones where those are
     many, and found when first asked for (a tenth of a millisecond); after that a place has its distance in a few
-    microseconds, which it takes shapely to make a point of it."""
+    microseconds, which it takes shapely to make a point of it. So is whose all of the cell is, where `throughout` says
+    so: most places are nowhere near a border, and no geometry needs to be asked about them."""
 
-    def __init__(self, areas: Sequence[shapely.Geometry]):
+    def __init__(self, areas: Sequence[shapely.Geometry], throughout: Throughout = lambda *_: None):
+        self._throughout = throughout
         self._lines = _chunked(_shared_edges(areas))
         self._index = shapely.STRtree(self._lines)
         self._levels: tuple[tuple[float, dict[tuple[float, float], _Near | _Cut]], ...] = tuple(
@@ -59,8 +64,12 @@ class Borders:
 
     def distance(self, easting: float, northing: float) -> float | None:
         """Metres to the nearest border; None where there is no border at all."""
+        return self.distance_and_owners(easting, northing)[0]
+
+    def distance_and_owners(self, easting: float, northing: float) -> tuple[float | None, Owners | None]:
+        """The same, and who holds the place, where all around it is theirs; None: the areas must be asked."""
         if not len(self._lines):
-            return None
+            return None, None
         near: _Near | _Cut | None = None
         for side, cells in self._levels:
             around = near
@@ -72,7 +81,8 @@ class Borders:
                 break
         assert isinstance(near, tuple)
         least = math.inf
-        for x, y, along_x, along_y, unit_x, unit_y in near:
+        edges, owners = near
+        for x, y, along_x, along_y, unit_x, unit_y in edges:
             from_x, from_y = easting - x, northing - y
             part = from_x * unit_x + from_y * unit_y
             if part >= 1.0:
@@ -84,7 +94,7 @@ class Borders:
             square = from_x * from_x + from_y * from_y
             if square < least:
                 least = square
-        return math.sqrt(least)
+        return math.sqrt(least), owners
 
     def _find(self, side: float, cell: tuple[float, float], around: _Near | _Cut | None) -> _Near | _Cut:
         """The edges that can be nearest within this cell, of those of the cell around it."""
@@ -97,7 +107,8 @@ class Borders:
         if len(near) <= _FEW or side == _CELLS_M[-1] or far:
             along = near[:, 2:] - near[:, :2]
             unit = along / np.maximum(np.square(along).sum(axis=1, keepdims=True), 1e-18)
-            found = tuple(map(tuple, np.hstack([near[:, :2], along, unit]).tolist()))
+            edges = tuple(map(tuple, np.hstack([near[:, :2], along, unit]).tolist()))
+            found = (edges, None if far else self._throughout(west, south, side))
         else:
             found = _Cut(near)
         if not far:  # the memory is bounded

@@ -83,6 +83,16 @@ class Quadtree:
         inside = tuple(compress(node.owners, held))
         return node.filled + inside if node.filled else inside
 
+    def owners_throughout(self, west: float, south: float, side: float) -> tuple[int, ...] | None:
+        """The one area that holds all of the square, or none at all; None where it is not so simple."""
+        square = shapely.box(west, south, west + side, south + side)
+        hits = self._index.query(square, predicate="intersects")
+        owners = set(self._owner_of[hits].tolist())
+        if len(owners) > 1:
+            return None
+        held = float(shapely.area(shapely.intersection(self._index.geometries[hits], square)).sum())
+        return tuple(owners) if not owners or held >= side * side * (1.0 - _SURELY) else None
+
     def areas_within(self, polygon: shapely.Geometry) -> dict[int, float]:
         """How many square metres of each area lie within the polygon; areas without any are left out.
 

@@ -92,6 +92,31 @@ def test_callers_and_places_by_a_border_have_the_owners_whose_areas_hold_them(
             assert on_it < MILLIMETRE, (easting, northing, owners, slow)
 
 
+def check_owners(asked: Borders, tree: Quadtree, places: list[tuple[float, float]]) -> int:
+    """Where a cell says whose it all is, so does the tree of each place in it; of how many it does."""
+    said = 0
+    for place in places:
+        _, owners = asked.distance_and_owners(*place)
+        if owners is not None:
+            said += 1
+            assert owners == tree.owners(*place), place
+    return said
+
+
+def test_a_cell_that_is_one_areas_says_so_and_of_no_other_place(
+    areas: list[shapely.Geometry], callers: list[tuple[float, float]]
+) -> None:
+    tree = Quadtree(areas)
+    asked = Borders(areas, tree.owners_throughout)
+    outlines = shapely.STRtree(shapely.get_parts(shapely.boundary(areas)))  # the coast, too
+    west, south, east, north = shapely.total_bounds(areas)
+    anywhere = np.random.default_rng(4).uniform((west - 9e4, south - 9e4), (east + 9e4, north + 9e4), (500, 2))
+    for _ in range(2):  # found, then remembered
+        assert check_owners(asked, tree, callers) > len(callers) / 2
+        check_owners(asked, tree, around(outlines, 1_500, seed=5))
+        check_owners(asked, tree, [(float(e), float(n)) for e, n in anywhere])
+
+
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), seeds=st.integers(2, 40), reach_m=st.sampled_from([200.0, 5_000.0, 200_000.0]))
 def test_whatever_the_borders_are_the_distance_is_that_to_the_nearest(seed: int, seeds: int, reach_m: float) -> None:
@@ -99,10 +124,13 @@ def test_whatever_the_borders_are_the_distance_is_that_to_the_nearest(seed: int,
     frame = shapely.box(500_000 - reach_m, 300_000 - reach_m, 500_000 + reach_m, 300_000 + reach_m)
     within = MIDDLE + random.uniform(-reach_m, reach_m, (seeds, 2))
     areas = [shapely.intersection(cell, frame) for cell in shapely.voronoi_polygons(shapely.multipoints(within)).geoms]
-    asked = Borders(areas)
+    tree = Quadtree(areas)
+    asked = Borders(areas, tree.owners_throughout)
     lines = all_borders(asked)
-    places = MIDDLE + random.uniform(-1.5 * reach_m, 1.5 * reach_m, (40, 2))
-    check_distances(asked, lines, [*around(lines, 40, seed), *map(tuple, places.tolist())])
+    anywhere = MIDDLE + random.uniform(-1.5 * reach_m, 1.5 * reach_m, (40, 2))
+    places = [*around(lines, 40, seed), *((float(e), float(n)) for e, n in anywhere)]
+    check_distances(asked, lines, places)
+    check_owners(asked, tree, places)
 
 
 def test_what_is_remembered_has_an_end_and_is_found_again(
