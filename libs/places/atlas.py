@@ -3,8 +3,8 @@
 Invariant: an Atlas never changes after `build`, and answers alike from every thread.
 
 The areas are cut once into the leaves of a quadtree, each small enough that a handful of corners decides; a point
-descends to its leaf, unless all around it is known to be one area's. Borders are the edges that two areas have in common, or nearly so (`GAP_M`): never the coast, nor
-the edge towards a country that has no area here.
+descends to its leaf, unless all around it is known to be one area's. Borders are the edges that two areas have in
+common, or nearly so (`GAP_M`): never the coast, nor the edge towards a country that has no area here.
 """
 
 import math
