@@ -21,12 +21,13 @@ from services.directory.stored import Stored
 from tests.conftest import NewDatabase
 from tests.integration.logs import running, until
 from tests.integration.test_boundaries import FIRST, THREE, geojson, moved
+from tests.places import SHARED
 
 COPIES = 3
 TURN = 510_040.0
 """Between the borders of the two generations: each gives it to another force."""
 OWNER = {"squares-1": "cambridgeshire", "squares-2": "bedfordshire"}
-DATA = Path(__file__).parents[4] / "shared" / "data" / "boundaries" / "pfa43_bgc.geojson"
+DATA = SHARED / "boundaries" / "pfa43_bgc.geojson"
 
 
 async def until_used(copies: list[AllianceCopy], generation: str, patience_s: float = 10) -> None:

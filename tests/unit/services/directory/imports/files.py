@@ -9,7 +9,6 @@ import struct
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pyproj
@@ -17,8 +16,9 @@ import shapefile
 import shapely
 
 from libs.places.grid import to_wgs84_many
+from tests.places import SHARED
 
-DATA = Path(__file__).parents[6] / "shared" / "data" / "boundaries"
+DATA = SHARED / "boundaries"
 BEDFORDSHIRE = shapely.box(500_000, 240_000, 510_000, 250_000)
 HERTFORDSHIRE = shapely.box(510_000, 240_000, 520_000, 250_000)
 Areas = Mapping[tuple[str, str], shapely.Geometry]
