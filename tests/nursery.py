@@ -7,6 +7,7 @@ That the services start by themselves too is for `test_local.py` and whoever spa
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import gc
 import importlib
@@ -21,6 +22,7 @@ from collections.abc import Mapping
 from functools import cache
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple, cast
 
 from deploy.local.layout import ROOT, SERVICE_PORTS
@@ -35,6 +37,7 @@ class _Order(NamedTuple):
     arguments: tuple[str, ...]
     environment: Mapping[str, str]
     log: Path
+    errors: Path
 
 
 class Nursling:
@@ -97,12 +100,23 @@ def _nursery() -> Nursery:
     return made
 
 
-def start(name: str, module: str, *arguments: str, log: Path, env: Mapping[str, str]) -> Child:
+def start(
+    name: str, module: str, *arguments: str, log: Path, env: Mapping[str, str], errors: Path | None = None
+) -> Child:
     """`python -m module arguments`, in the checkout, its output appended to the log."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    pid = _nursery().ask(_Order(module, arguments, dict(env), log))
+    pid = _nursery().ask(_Order(module, arguments, dict(env), log, errors or log))
     assert pid is not None
     return Child(name, cast("subprocess.Popen[bytes]", Nursling(_nursery(), pid)), log)
+
+
+async def command(module: str, *arguments: str, env: Mapping[str, str], limit_s: float = 60.0) -> tuple[int, str, str]:
+    """The same to its end: exit code, output, errors."""
+    with TemporaryDirectory() as folder:
+        out, errors = Path(folder, "out"), Path(folder, "errors")
+        child = start(module, module, *arguments, log=out, errors=errors, env=env)
+        code = await asyncio.to_thread(child.popen.wait, limit_s)
+        return code, out.read_text(), errors.read_text()
 
 
 def _serve(connection: Connection) -> _Order | None:
@@ -128,11 +142,11 @@ def _serve(connection: Connection) -> _Order | None:
 
 def _become(order: _Order) -> None:
     os.setsid()
-    for number, path, how in ((0, os.devnull, os.O_RDONLY), (1, order.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)):
+    append = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    for number, path, how in ((0, os.devnull, os.O_RDONLY), (1, order.log, append), (2, order.errors, append)):
         opened = os.open(path, how, 0o644)
         os.dup2(opened, number)
         os.close(opened)
-    os.dup2(1, 2)
     os.environ.clear()
     os.environ.update(order.environment)
     sys.argv = [order.module, *order.arguments]

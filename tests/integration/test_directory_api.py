@@ -22,6 +22,7 @@ from services.directory.alliance_file import SHIPPED
 from services.directory.app import make_app
 from services.directory.areas import load_areas
 from services.directory.settings import DirectorySettings
+from tests import nursery
 from tests.conftest import NewDatabase
 from tests.integration.intake import Tokens, an_issuer, bearer
 from tests.integration.logs import until
@@ -40,15 +41,8 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tokens]:
 
 async def command(url: str, *arguments: str) -> tuple[int, str, str]:
     """`python -m services.directory …`: exit code, output, errors."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "services.directory", *arguments),
-        env={"PATH": os.environ["PATH"], "DATABASE_URL": url},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await asyncio.wait_for(process.communicate(), 60)
-    assert process.returncode is not None
-    return process.returncode, out.decode(), err.decode()
+    env = {"PATH": os.environ["PATH"], "DATABASE_URL": url}
+    return await nursery.command("services.directory", *arguments, env=env)
 
 
 @asynccontextmanager

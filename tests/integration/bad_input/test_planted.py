@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,12 +21,12 @@ import pytest_asyncio
 
 from deploy.local import parts
 from deploy.local.databases import make_database
-from deploy.local.layout import ROOT
 from deploy.local.parts import service_environment, what_is_missing
-from deploy.local.process import Child, free_port, spawn
+from deploy.local.process import Child, free_port
 from deploy.local.secret_files import keep_secret, secret
 from libs.events.log.broker import Broker
 from libs.events.log.roles import RELAY, Login
+from tests import nursery
 from tests.integration.bad_input.service import BODIES, SERVICES, Services
 from tests.integration.logs import until
 
@@ -112,7 +111,7 @@ async def broken(services: Services, tmp_path_factory: pytest.TempPathFactory) -
                 "DATABASE_URL_FILE": str(keep_secret(folder / "secrets", f"{service}-{kind}", url)),
                 "LOG_LEVEL": "DEBUG",
             }
-            child = spawn(name, [sys.executable, "-m", f"services.{service}"], log=log, cwd=ROOT, env=environment)
+            child = nursery.start(name, f"services.{service}", log=log, env=environment)
             started[name] = Broken(service, f"http://127.0.0.1:{port}", child, log)
     await connection.close()
     yield started

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,8 +17,7 @@ import httpx
 import pytest
 
 from deploy.local.databases import Logins
-from deploy.local.layout import ROOT
-from deploy.local.process import Child, free_port, spawn, wait_until
+from deploy.local.process import Child, free_port, wait_until
 from libs.events.envelope import Event
 from libs.events.log.appender import Appender
 from libs.events.log.database import Database
@@ -29,6 +27,7 @@ from libs.events.log.roles import CONSUMER, WRITER
 from libs.events.log.store import read_after
 from libs.events.types.access import Access, DataAccessed
 from libs.service.trace import BREAK_GLASS, IN_HAND, PURPOSE, Trace, Tracer
+from tests import nursery
 from tests.conftest import MASTERS, NewDatabase
 from tests.integration.intake import CALL, Router, Tokens, bearer, opened
 from tests.integration.logs import running, until
@@ -240,8 +239,7 @@ class Killable:
         }
 
     async def start(self) -> Child:
-        command = [sys.executable, "-m", "services.intake"]
-        child = spawn("intake", command, log=self._log, cwd=ROOT, env={**os.environ, **self._environment})
+        child = nursery.start("intake", "services.intake", log=self._log, env={**os.environ, **self._environment})
         await asyncio.to_thread(wait_until, self._is_ready, child, 60)
         return child
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
@@ -18,8 +17,9 @@ from playwright.async_api import Browser, Page, async_playwright
 from deploy.local.browser import chromium
 from deploy.local.node import install
 from deploy.local.parts import what_is_missing
-from deploy.local.process import Trouble, free_port, spawn
+from deploy.local.process import Trouble, free_port
 from services.directory.map_api import FOLDER
+from tests import nursery
 from tests.conftest import NewDatabase
 from tests.integration.intake import Tokens, an_issuer
 from tests.integration.test_directory_api import NOBODY, THREE, command
@@ -80,13 +80,7 @@ async def served(
         "PORT": str(port),
     }
     log = folder / "directory.log"
-    child = spawn(
-        "directory",
-        [sys.executable, "-m", "services.directory"],
-        log=log,
-        cwd=Path(__file__).parents[3],
-        env={"PATH": os.environ["PATH"], **settings},
-    )
+    child = nursery.start("directory", "services.directory", log=log, env={"PATH": os.environ["PATH"], **settings})
     try:
         deadline = time.monotonic() + 60
         while (missing := what_is_missing(f"http://127.0.0.1:{port}/readyz")) is not None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -23,7 +22,7 @@ import shapely
 from uuid_utils.compat import uuid7
 
 from deploy.local.issuer import make_token, server
-from deploy.local.process import Child, free_port, spawn
+from deploy.local.process import Child, free_port
 from libs.events.envelope import Event, events_of, to_headers
 from libs.events.log import kafka
 from libs.events.log.broker import Broker
@@ -47,6 +46,7 @@ from libs.events.types.directory import AreaChunkPublished, AreaRef, BoundariesA
 from libs.events.types.shapes import Circle, Point, Shape
 from libs.places import encode_area, sha256_of
 from libs.places.grid import to_wgs84
+from tests import nursery
 from tests.conftest import MASTERS, kafka_settings
 from tests.unit.services.router.given import DIRECTORY, MEDIA
 
@@ -234,11 +234,10 @@ def issuer(secrets: Path) -> Iterator[str]:
 
 def start_router(database_url: str, broker: Broker, issuer_url: str, folder: Path) -> tuple[Child, httpx.AsyncClient]:
     port = free_port()
-    child = spawn(
+    child = nursery.start(
         f"router-{port}",
-        [sys.executable, "-m", "services.router"],
+        "services.router",
         log=folder / f"router-{port}.log",
-        cwd=Path(__file__).parents[2],
         env=os.environ
         | {
             "PORT": str(port),
