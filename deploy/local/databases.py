@@ -16,7 +16,6 @@ import asyncpg
 from deploy.local.process import Trouble
 from deploy.local.topics import SERVICES
 from libs.events.log.roles import CONSUMER, READER, RELAY, role_of
-from libs.service import migrate as migration
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +86,8 @@ async def make_database(
 
 async def migrate(logins: Logins) -> None:
     """Bring a service's schema up to date, as its owner. Raises Trouble with what the migration said."""
+    from libs.service import migrate as migration  # alembic takes a second to load: meanwhile servers start
+
     try:
         await migration.migrate(logins.service, logins.owner_url)
     except migration.Trouble as trouble:

@@ -33,7 +33,6 @@ from libs.events.log.broker import Broker
 from libs.service.settings import KafkaSettings
 from services.directory import alliance_file
 from services.directory.alliance_file import Unusable
-from services.directory.map_api import FOLDER as PAGES
 
 DEFAULT_ALLIANCE = "bedfordshire-cambridgeshire-hertfordshire"
 DISK_BYTES = 1024**3
@@ -167,7 +166,7 @@ class Run:
     def install_pages(self) -> None:
         """What the pages take from npm's registry. Without it all else works, and the page says what it lacks."""
         try:
-            install(PAGES)
+            install(ROOT / "services" / "directory" / "pages")
         except Trouble as trouble:
             self.say(f"The map will be missing from the directory's page: {trouble}")
 
