@@ -43,13 +43,14 @@ audit: venv ## whether an advisory speaks of a locked package; says so where non
 	$(RUN) deploy.local.audit
 
 test: venv ## unit, conformance, integration and fault tests on the real PostgreSQL and the real Kafka
-	.venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder tests/faults tests/integration tests/conformance tests/unit
+	$(RUN) pytest -n 2 --dist loadfile --no-loadscope-reorder tests/faults tests/integration tests/conformance tests/unit
 
 faults: venv ## the fault tests, in full
-	.venv/bin/pytest tests/faults --long
+	$(RUN) pytest tests/faults --long
 
 soak: venv ## the other long tests: thousands of real places, ten thousand bodies
-	.venv/bin/pytest tests/integration tests/conformance tests/unit -m long --long
+	$(RUN) pytest tests/integration tests/conformance tests/unit -m long --long
+	$(RUN) pytest tests/integration/bad_input/test_with_schemathesis.py --long
 
 schemas: venv ## write the JSON Schemas anew from the event types
 	$(RUN) libs.events.schemas
