@@ -8,7 +8,7 @@ Invariants
 from __future__ import annotations
 
 import csv
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -61,24 +61,32 @@ def subject_of(overlay: str) -> str:
     return f"overlay/{overlay}"
 
 
-def shipped() -> list[Layer]:
-    """Those that come with the product: airfields, civil and military (data/airfields.csv)."""
-    with resources.files("services.directory").joinpath("data/airfields.csv").open(encoding="utf-8") as file:
-        head = [line[2:].strip() for line in file if line.startswith("#")]
-        file.seek(0)
-        rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
-    generation, source = head[0], " ".join(head[1:])
-    kinds: tuple[tuple[str, str, OverlayKind, float], ...] = (
+_SHIPPED: Mapping[str, tuple[tuple[str, str, OverlayKind, float], ...]] = {
+    "airfields.csv": (
         ("airports", "Airports", "airport", 2_000.0),
         ("military-airfields", "Military airfields", "defence", 2_000.0),
-    )
-    return [
-        Layer(
+    ),
+    "stations.csv": (("railway-stations", "Railway stations", "railway", 150.0),),
+}
+"""By file of `data`: the overlays in it, each with its id, its name, the kind of its rows, and how far it suggests."""
+
+
+def shipped() -> list[Layer]:
+    """Those that come with the product: airfields, civil and military, and railway stations."""
+    return [layer for file, layers in _SHIPPED.items() for layer in _layers(file, layers)]
+
+
+def _layers(file: str, layers: Sequence[tuple[str, str, OverlayKind, float]]) -> Iterator[Layer]:
+    lines = resources.files("services.directory").joinpath(f"data/{file}").read_text("utf-8").splitlines()
+    head = [line[2:].strip() for line in lines if line.startswith("#")]
+    rows = list(csv.DictReader(line for line in lines if not line.startswith("#")))
+    for layer, name, kind, within_m in layers:
+        yield Layer(
             id=layer,
             name=name,
             kind=kind,
-            generation=generation,
-            source=source,
+            generation=head[0],
+            source=" ".join(head[1:]),
             within_m=within_m,
             features=[
                 Feature(
@@ -91,8 +99,6 @@ def shipped() -> list[Layer]:
                 if row["kind"] == kind
             ],
         )
-        for layer, name, kind, within_m in kinds
-    ]
 
 
 def read_file(path: Path, id_member: str, name_member: str, force: str | None) -> list[Feature]:

@@ -398,7 +398,7 @@ async def test_an_overlay_suggests_and_the_owner_stays_the_owner(
 ) -> None:
     url = (await database("directory")).url
     assert (await command(url, "load", THREE))[0] == 0
-    bedford = (52.1362, -0.4793)
+    bedford = (52.1386, -0.4667)  # its castle: no station is near
     file = tmp_path / "stations.geojson"
     point = {"type": "Point", "coordinates": [bedford[1], bedford[0]]}
     feature = {"type": "Feature", "properties": {"crs": "BDM", "name": "Bedford"}, "geometry": point}
@@ -423,8 +423,10 @@ async def test_an_overlay_suggests_and_the_owner_stays_the_owner(
         assert after == before
         luton = await get(client, "/v1/locate", lat=51.8747, lon=-0.3683)
         assert [(one["force"], one["kind"]) for one in luton["suggestions"]] == [("bedfordshire", "airport")]
+        cambridge = await get(client, "/v1/locate", lat=52.1941, lon=0.1377)
+        assert [(one["force"], one["name"]) for one in cambridge["suggestions"]] == [("british-transport", "Cambridge")]
         overlays = {one["id"]: one for one in await get(client, "/v1/overlays")}
-        assert set(overlays) == {"airports", "military-airfields", "stations"}
+        assert set(overlays) == {"airports", "military-airfields", "railway-stations", "stations"}
         assert overlays["military-airfields"]["forces"] == ["ministry-of-defence"]
         file.write_text(file.read_text(encoding="utf-8").replace("Bedford", "Bedford Midland"), encoding="utf-8")
         code, _, err = await command(url, *given)

@@ -6,14 +6,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import shapely
 
 from libs.alliance.generations import read_overlay
+from libs.events.envelope import MAX_EVENT_BYTES
 from libs.places import Atlas
 from services.directory.alliance_file import Unusable
 from services.directory.boundaries import GenerationChanged
-from services.directory.overlays import Feature, Layer, plan, read_file, shipped
+from services.directory.overlays import MAX_NAME, Feature, Layer, plan, read_file, shipped
 
 ATLAS = Atlas.build("g", 10.0, {"north": shapely.box(0, 1_000, 1_000, 2_000), "south": shapely.box(0, 0, 1_000, 1_000)})
 
@@ -47,11 +49,26 @@ def test_a_generation_never_changes_and_is_said_once() -> None:
 
 
 def test_the_shipped_airfields_suggest_their_own_force_or_the_ministry_s() -> None:
-    airports, military = shipped()
+    airports, military, _ = shipped()
     assert "airportsdata" in airports.source
     assert {feature.force for feature in airports.features} == {None}
     assert {feature.force for feature in military.features} == {"ministry-of-defence"}
     assert {"London Luton Airport", "East Midlands Airport"} <= {feature.name for feature in airports.features}
+
+
+def test_the_shipped_stations_suggest_british_transport_police() -> None:
+    *_, stations = shipped()
+    assert "Open Database License" in stations.source
+    assert {feature.force for feature in stations.features} == {"british-transport"}
+    places = {feature.id: feature.place for feature in stations.features}
+    assert len(places) == len(stations.features) > 2_500
+    assert shapely.distance(places["CBG"], shapely.points(546_200, 257_200)) < 300
+    assert max(len(feature.name) for feature in stations.features) <= MAX_NAME
+    chunks, activation = plan(stations, ATLAS, stored=(), in_force=None)
+    assert activation is not None
+    assert len(activation.features) == len(stations.features)
+    assert len(msgspec.json.encode(activation)) < MAX_EVENT_BYTES
+    assert chunks
 
 
 def written(path: Path, **changed: Any) -> Path:
