@@ -94,10 +94,16 @@ async def fresh(running: System) -> Load:
 
 @asynccontextmanager
 async def arriving(
-    running: System, *, copies: tuple[str, ...] = ("intake",), gateways: int = 4, prefer: str | None = None
+    running: System,
+    *,
+    copies: tuple[str, ...] = ("intake",),
+    gateways: int = 4,
+    prefer: str | None = None,
+    load: Load | None = None,
 ) -> AsyncIterator[Load]:
-    """Contacts arrive while the block runs; at its end every one that was sent is acknowledged."""
-    load = await fresh(running)
+    """Contacts arrive while the block runs; at its end every one that was sent is acknowledged. `load`: into which they
+    are counted; else into a fresh one."""
+    load = load or await fresh(running)
     clients = [httpx.AsyncClient(base_url=running.url(copy), timeout=15.0) for copy in copies]
     headers = running.headers("gateway") | ({"Prefer": prefer} if prefer else {})
     tasks = [asyncio.create_task(load.gateway(clients, headers)) for _ in range(gateways)]
@@ -146,8 +152,9 @@ async def each_is_there_once(running: System, load: Load) -> None:
 async def waiting(running: System) -> AsyncIterator[tuple[str, dict[str, Any]]]:
     """What waits, each entry with its queue."""
     async with running.client("router", "supervisor") as client:
-        states = (await client.get("/v1/queues")).json()["queues"]
-        for state in states:
+        answer = await client.get("/v1/queues")
+        assert answer.status_code == 200, answer.text
+        for state in answer.json()["queues"]:
             if state["queueLength"]:
                 async for entry in pages(client, f"/v1/queues/{state['id']}", "entries", "after"):
                     yield state["id"], entry

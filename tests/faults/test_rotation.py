@@ -99,7 +99,7 @@ async def test_while_every_secret_is_rotated_no_contact_is_refused_and_each_is_r
                 await until(load.more(contacts), patience_s=60)
                 await rotate(running)
                 # Gateways that come with a token made after it: a key that the services do not know yet, for one.
-                async with arriving(running, gateways=2) as newcomers:
+                async with arriving(running, gateways=2, load=Load()) as newcomers:
                     await until(newcomers.more(contacts), patience_s=60)
                 await until(load.more(contacts), patience_s=60)
                 total.acknowledged |= newcomers.acknowledged
