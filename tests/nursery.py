@@ -2,7 +2,8 @@
 
 Two thirds of a service's start are imports, and the fault tests start services by the dozen. What follows is what
 `python -m services.…` does: a process and a session of its own, its own environment and log, killed like any other.
-That the services start by themselves too is for `test_local.py` and whoever spawns one.
+That the services start by themselves too is for `test_local.py` and whoever spawns one. (multiprocessing's fork server
+would not do: its children share it, and the directory has one of its own.)
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ The file is that of the package uk-railway-stations of npm's registry (`npm pack
 its package.json beside it. The same package makes the same bytes.
 """
 
+import argparse
 import csv
 import io
 import json
@@ -42,7 +43,9 @@ def written(stations: list[dict[str, Any]], version: str) -> str:
 
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    source = Path(sys.argv[1])
+    parser = argparse.ArgumentParser(prog="python -m services.directory.build_stations", description=__doc__)
+    parser.add_argument("stations", type=Path, help="stations.json of the package, its package.json beside it")
+    source: Path = parser.parse_args().stations
     version = json.loads(source.with_name("package.json").read_text("utf-8"))["version"]
     path = Path(__file__).parent / "data/stations.csv"
     path.write_text(written(json.loads(source.read_text("utf-8")), version), encoding="utf-8")

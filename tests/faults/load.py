@@ -103,7 +103,8 @@ async def arriving(
 ) -> AsyncIterator[Load]:
     """Contacts arrive while the block runs; at its end every one that was sent is acknowledged. `load`: into which they
     are counted; else into a fresh one."""
-    load = load or await fresh(running)
+    if load is None:
+        load = await fresh(running)
     clients = [httpx.AsyncClient(base_url=running.url(copy), timeout=15.0) for copy in copies]
     headers = running.headers("gateway") | ({"Prefer": prefer} if prefer else {})
     tasks = [asyncio.create_task(load.gateway(clients, headers)) for _ in range(gateways)]

@@ -40,7 +40,7 @@ async def until(condition: Callable[[], Awaitable[bool] | bool], *, patience_s: 
         if found if isinstance(found, bool) else await found:
             return
         assert loop.time() < deadline, f"it did not become true within {patience_s} s"
-        await asyncio.sleep(max(0.02, 3 * (loop.time() - asked)))
+        await asyncio.sleep(min(1.0, max(0.02, 3 * (loop.time() - asked))))
 
 
 @asynccontextmanager
