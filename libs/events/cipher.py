@@ -11,7 +11,8 @@ Invariants
 from __future__ import annotations
 
 import hmac
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64decode
+from binascii import b2a_base64
 from os import urandom
 
 import msgspec
@@ -24,6 +25,7 @@ _FORMAT = b"\x01"
 """AES-256-GCM, a nonce of 12 bytes, a tag of 16."""
 _SHORTEST = len(_FORMAT) + NONCE_BYTES + 16
 
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _place = msgspec.json.Encoder().encode
 
 
@@ -62,7 +64,12 @@ def decrypt(cipher: AESGCM, sealed: bytes, place: bytes) -> bytes:
 
 def seal(key: bytes, plain: bytes, place: bytes) -> str:
     """The text that stands for `plain`: base64url without padding."""
-    return urlsafe_b64encode(encrypt(AESGCM(key), plain, place)).rstrip(b"=").decode()
+    return _base64url(encrypt(AESGCM(key), plain, place)).decode()
+
+
+def _base64url(octets: bytes) -> bytes:
+    """RFC 4648, section 5, without padding; in one pass, where the standard library takes three."""
+    return b2a_base64(octets, newline=False).translate(_URL_SAFE, b"=")
 
 
 def unseal(key: bytes, sealed: str | bytes, place: bytes) -> bytes:
@@ -71,7 +78,7 @@ def unseal(key: bytes, sealed: str | bytes, place: bytes) -> bytes:
     try:
         # Strictly, so that of each sealed text there is one writing only.
         octets = urlsafe_b64decode(text + b"=" * (-len(text) % 4))
-        if urlsafe_b64encode(octets).rstrip(b"=") != text:
+        if _base64url(octets) != text:
             raise Unopened("this is not base64url")
     except ValueError:
         raise Unopened("this is not base64url") from None

@@ -224,12 +224,12 @@ async def authenticate(request: Request) -> Caller:
 
 
 async def _authenticate(request: Request) -> Caller:
-    given = request.headers.getlist("authorization")
+    given = [value for name, value in request.scope["headers"] if name == b"authorization"]
     if not given:
         raise tokens.missing("A bearer token is required: Authorization: Bearer <token>.")
     if len(given) > 1:
         raise tokens.refused("malformed", "There is more than one Authorization header.")
-    scheme, _, token = given[0].partition(" ")
+    scheme, _, token = given[0].decode("latin-1").partition(" ")
     token = token.strip()
     if scheme.lower() != "bearer" or not token:
         raise tokens.missing("The Authorization header must be: Bearer <token>.")

@@ -39,7 +39,8 @@ def child_of(traceparent: str | None) -> str:
     """A span of our own: in the caller's trace where the header is valid, else in a new one, sampled."""
     match = _TRACEPARENT.fullmatch(traceparent) if traceparent else None
     if match is None or match[1] == _NO_TRACE or match[2] == _NO_SPAN:
-        return f"00-{getrandbits(128):032x}-{getrandbits(64):016x}-01"  # names, not secrets: no system call for them
+        names = f"{getrandbits(192):048x}"  # names, not secrets: no system call for them
+        return f"00-{names[:32]}-{names[32:]}-01"
     span = f"{getrandbits(64):016x}"
     # Of the flags, level 1 defines `sampled` alone; the others must be sent as zero (section 3.2.2.5).
     return f"00-{match[1]}-{span}-{int(match[3], 16) & 1:02x}"

@@ -15,13 +15,13 @@ SWEEP_S = 0.25
 class Deadline:
     """A `with` block in the running task that is cancelled when it takes too long, and then raises TimeoutError."""
 
-    __slots__ = ("_at", "_cancelling", "_task", "expired")
+    __slots__ = ("_at", "_cancelling", "_loop", "_task", "expired")
 
     def __init__(self, seconds: float) -> None:
-        loop = asyncio.get_running_loop()
-        task = asyncio.current_task()
+        self._loop = asyncio.get_running_loop()
+        task = asyncio.current_task(self._loop)
         assert task is not None
-        self._at = loop.time() + seconds
+        self._at = self._loop.time() + seconds
         self._task = task
         self._cancelling = task.cancelling()
         self.expired = False
@@ -32,7 +32,8 @@ class Deadline:
 
     def __enter__(self) -> Deadline:
         _running.add(self)
-        _Sweep.begin()
+        if _Sweep.timer is None or _Sweep.loop is not self._loop:
+            _Sweep.begin(self._loop)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
@@ -57,11 +58,9 @@ class _Sweep:
     loop: asyncio.AbstractEventLoop | None = None
 
     @classmethod
-    def begin(cls) -> None:
-        loop = asyncio.get_running_loop()
-        if cls.timer is None or cls.loop is not loop:
-            cls.loop = loop
-            cls.timer = loop.call_later(SWEEP_S, cls.look)
+    def begin(cls, loop: asyncio.AbstractEventLoop) -> None:
+        cls.loop = loop
+        cls.timer = loop.call_later(SWEEP_S, cls.look)
 
     @classmethod
     def look(cls) -> None:

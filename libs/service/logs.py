@@ -13,9 +13,11 @@ import json
 import logging
 import re
 import sys
+import time
 import traceback
 from collections.abc import MutableMapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, TextIO, TypeAlias
 from uuid import UUID
@@ -39,6 +41,8 @@ SPEAKING: tuple[type[BaseException], ...] = (
 """Exceptions whose messages are about code and machines."""
 SECRET = frozenset({"authorization", "token", "password", "secret", "cookie", "body", "query", "personal"})
 """Fields that are never written, whatever is in them."""
+SOON_S = 0.02
+"""How long the line of a request may wait for others. Any other line is written at once, and what waits before it."""
 MAX_FRAMES = 30
 MAX_TEXT = 2000
 
@@ -82,12 +86,18 @@ def request(operation: str, method: str, status: int, seconds: float, about: con
     `operation` and `method` are names of ours, so that nothing in it needs escaping.
     """
     if _requests is not None:
+        second, fraction = divmod(time.time_ns() // 1000, 1_000_000)
         _requests.soon(
-            f'{{"time":"{datetime.now(UTC).isoformat(timespec="microseconds")[:26]}Z","level":"info",'
+            f'{{"time":"{_written(second)}.{fraction:06}Z","level":"info",'
             f'"service":"{_service}","event":"request","operation":"{operation}","method":"{method}",'
             f'"status":{status},"ms":{seconds * 1000:.2f},'
             f'"requestId":"{about.request_id}","traceId":"{about.trace_id}"}}'
         )
+
+
+@lru_cache(maxsize=2)
+def _written(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).isoformat()[:19]
 
 
 class _Lines:
@@ -102,11 +112,11 @@ class _Lines:
         self._write()
 
     def soon(self, line: str) -> None:
-        """Write it with what else is logged in this turn of the event loop: requests are answered many at once."""
+        """Write it with what else is logged within SOON_S: a system call costs more than the line."""
         self._waiting.append(line)
         if len(self._waiting) == 1:
             try:
-                asyncio.get_running_loop().call_soon(self._write)
+                asyncio.get_running_loop().call_later(SOON_S, self._write)
             except RuntimeError:
                 self._write()
 

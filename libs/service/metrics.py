@@ -8,7 +8,10 @@ REQUEST_S = Histogram(
     ["operation", "status"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
+requests_now = 0
+"""Counted by `observe`: every request changes it twice, and a Gauge takes a lock each time."""
 REQUESTS_NOW = Gauge("hueandcry_http_requests_in_flight", "Requests being served at this moment")
+REQUESTS_NOW.set_function(lambda: requests_now)
 REQUESTS_REFUSED = Counter(
     "hueandcry_http_refused_total",
     "Requests refused for what they are, before any operation saw them, by the problem's name",

@@ -6,7 +6,7 @@ The log line names the operation, never the address: an address may hold a phone
 from __future__ import annotations
 
 import time
-from functools import cache
+from functools import cache, lru_cache
 
 from prometheus_client import Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -47,23 +47,28 @@ class Observe:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = list(message["headers"])
-                present = {name.lower() for name, _ in headers}
-                headers += [header for header in HEADERS if header[0] not in present]
-                headers.append((b"x-request-id", request_id))
-                message["headers"] = headers
+                headers = message["headers"]
+                missing = _missing(tuple([name for name, _ in headers]))
+                message["headers"] = [*headers, *missing, (b"x-request-id", request_id)]
             await send(message)
 
-        metrics.REQUESTS_NOW.inc()
+        metrics.requests_now += 1
         try:
             await self.app(scope, receive, finished)
         finally:
-            metrics.REQUESTS_NOW.dec()
+            metrics.requests_now -= 1
             seconds = time.perf_counter() - started
             operation = _operation(scope)
             _histogram(operation, status).observe(seconds)
             if operation not in QUIET:
                 logs.request(operation, _method(scope), status, seconds, request)
+
+
+@lru_cache(maxsize=256)
+def _missing(given: tuple[bytes, ...]) -> tuple[tuple[bytes, bytes], ...]:
+    """Of HEADERS, those that an answer with these names has not."""
+    present = {name.lower() for name in given}
+    return tuple(header for header in HEADERS if header[0] not in present)
 
 
 @cache

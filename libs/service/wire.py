@@ -11,13 +11,16 @@ process that holds all the connections it can hold at all, and every one of them
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from libs.service import metrics
 from libs.service.observe import HEADERS
 from libs.service.problem import MEDIA_TYPE, BadRequest, HeadersTooLarge, Problem, Unavailable
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application, ASGISendEvent, HTTPResponseBodyEvent, HTTPResponseStartEvent
 
 MAX_HEAD_BYTES = 32 * 1024
 """Of request line and header fields, before the application is asked."""
@@ -29,6 +32,8 @@ GRACE_S = 1.0
 """Who has waited for less is not closed for another: a request may be on its way."""
 UNREAD_S = 30
 """How long a peer may leave what we sent unacknowledged, or its window shut, before the kernel drops the connection."""
+
+_IN_A_LINE = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])
 
 
 class Peers:
@@ -95,7 +100,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(_Gathering(transport, self.loop))  # type: ignore[arg-type]
+        super().connection_made(transport)
         self._head_timer = self.loop.call_later(HEAD_S, self._give_up)
         self._peer = self.client[0] if self.client else ""
         leaves = self.peers.open(self._peer, self, self.loop.time())
@@ -116,20 +121,26 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._in_head:
             self._head_bytes += len(data)
         super().data_received(data)
-        if self._in_head and self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+        if not self._in_head or self.transport.is_closing():
+            return
+        if self._head_bytes > MAX_HEAD_BYTES:
             self._refuse(HeadersTooLarge(f"Request line and header fields are over {MAX_HEAD_BYTES // 1024} KiB."))
+        elif self._head_timer is None:  # most heads are there at once, and need none
+            self._head_timer = self.loop.call_later(HEAD_S, self._give_up)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_head = True
         self._head_bytes = 0
-        if self._head_timer is None:
-            self._head_timer = self.loop.call_later(HEAD_S, self._give_up)
 
     def on_headers_complete(self) -> None:
         self._in_head = False
         self._stop_timer()
         super().on_headers_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        cycle.__class__ = _Cycle  # uvicorn makes it, and cannot be told of which class
+        super()._start_asgi_task(cycle, app)
 
     def on_message_complete(self) -> None:
         if not self.cycle.response_complete:  # an answer need not wait for all of its request
@@ -173,39 +184,47 @@ class BoundedProtocol(HttpToolsProtocol):
             self._head_timer = None
 
 
-class _Gathering:
-    """A transport that sends the head of an answer together with its body: one packet and one system call, not two."""
+class _Cycle(RequestResponseCycle):
+    """A request and its answer. One that is there as a whole is sent as one: one look at its head, one packet, one
+    system call. All else, and whatever has something special about it, is left to uvicorn."""
 
-    __slots__ = ("_held", "_loop", "_transport")
+    _head: HTTPResponseStartEvent | None = None
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        self._held = b""
+    async def send(self, message: ASGISendEvent) -> None:
+        if message["type"] == "http.response.start" and self._head is None and not self.response_started:
+            self._head = message
+            return
+        head, self._head = self._head, None
+        if head is None:
+            await super().send(message)
+        elif message["type"] != "http.response.body" or not self._send_whole(head, message):
+            await super().send(head)
+            await super().send(message)
 
-    def write(self, data: bytes) -> None:
-        if self._held:
-            held, self._held = self._held, b""
-            self._transport.write(held + data)
-        else:
-            self._held = data
-            self._loop.call_soon(self._send)  # in case its body comes later
-
-    def _send(self) -> None:
-        if self._held:
-            held, self._held = self._held, b""
-            self._transport.write(held)
-
-    def write_eof(self) -> None:
-        self._send()
-        self._transport.write_eof()
-
-    def close(self) -> None:
-        self._send()
-        self._transport.close()
-
-    def is_closing(self) -> bool:
-        return self._transport.is_closing()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
+    def _send_whole(self, start: HTTPResponseStartEvent, last: HTTPResponseBodyEvent) -> bool:
+        body = last.get("body", b"")
+        headers = [*self.default_headers, *start.get("headers", ())]
+        if (
+            last.get("more_body")
+            or (b"content-length", b"%d" % len(body)) not in headers
+            or not self.keep_alive
+            or self.disconnected
+            or self.flow.write_paused
+            or self.scope["method"] == "HEAD"
+        ):
+            return False
+        lines = [STATUS_LINE[start["status"]]]
+        for name, value in headers:
+            if name == b"connection":
+                return False
+            lines += (name, b": ", value, b"\r\n")
+        lines.append(b"\r\n")
+        head = b"".join(lines)
+        if head.translate(None, _IN_A_LINE) != b"\r\n" * (len(headers) + 2):
+            raise RuntimeError("a header of the answer holds a control character")
+        self.response_started = self.response_complete = True
+        self.waiting_for_100_continue = False
+        self.message_event.set()
+        self.transport.write(head + body)
+        self.on_response()
+        return True

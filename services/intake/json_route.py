@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from libs.service import refusals
 from libs.service.access import Allow
+from libs.service.limits import Replayed
 from libs.service.problem import UnsupportedMedia
 from libs.service.run import Application
 
@@ -41,19 +42,30 @@ class JsonRoute(APIRoute):
         guard, caller_name = cast(Allow, guards[0].call), cast(str, guards[0].name)
         model: type[BaseModel] = needs.body_params[0].field_info.annotation  # type: ignore[assignment]
         body_name, request_name = needs.body_params[0].name, needs.request_param_name
-        headers = [(field.name, field.alias) for field in needs.header_params]
+        headers = [(field.name, field.alias.lower().encode()) for field in needs.header_params]
         segments = [field.name for field in needs.path_params]
 
         async def handle(request: Request) -> Response:
             given: dict[str, Any] = {request_name: request, caller_name: await guard(request)}
-            given[body_name] = read(model, request.headers.get("content-type"), await request.body())
+            first = dict(reversed(request.scope["headers"]))  # of a header that stands twice
+            given[body_name] = read(model, first.get(b"content-type"), await request.body())
             for name, alias in headers:
-                given[name] = request.headers.get(alias)
+                value = first.get(alias)
+                given[name] = None if value is None else value.decode("latin-1")
             for name in segments:
                 given[name] = request.path_params[name]
             return await operation(**given)
 
         return handle
+
+
+class _Read(Request):
+    """A request whose body `Limits` has read, if it has one: handed on as it is."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        super().__init__(scope, receive, send)
+        if isinstance(receive, Replayed):
+            self._body = receive.body  # where Starlette keeps what it has read
 
 
 class Direct:
@@ -79,7 +91,7 @@ class Direct:
             await self._otherwise(scope, receive, send)
             return
         scope["route"], handle = found
-        request = Request(scope, receive, send)
+        request = _Read(scope, receive, send)
         try:
             response = await handle(request)
         except ClientDisconnect:
@@ -95,9 +107,9 @@ def serve_directly(app: Application, router: APIRouter) -> Application:
     return app
 
 
-def read(model: type[BaseModel], content_type: str | None, body: bytes) -> BaseModel:
+def read(model: type[BaseModel], content_type: bytes | None, body: bytes) -> BaseModel:
     """The body as the model. Raises UnsupportedMedia, or RequestValidationError naming each fault's place."""
-    if content_type is None or content_type.partition(";")[0].strip().lower() != "application/json":
+    if content_type is None or content_type.partition(b";")[0].strip().lower() != b"application/json":
         raise UnsupportedMedia("The body's Content-Type must be application/json.")
     try:
         return model.model_validate_json(body, strict=True)

@@ -2,18 +2,17 @@
 
 import asyncio
 import json
-import re
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from libs.service import limits, problem
 from libs.service.limits import Limits
-from libs.service.problem import BadRequest
+from libs.service.problem import BadRequest, Invalid
 from tests.unit.libs.service.issuing import LocalIssuer
 from tests.unit.libs.service.serving import calling, make_app
 
@@ -188,19 +187,26 @@ async def test_a_lifespan_passes_untouched() -> None:
     assert seen == ["lifespan"]
 
 
-@given(st.binary(max_size=120) | st.text("0123456789 ", max_size=120).map(str.encode))
-def test_a_number_of_nineteen_digits_is_found_wherever_it_stands(body: bytes) -> None:
-    assert limits._has_long_number(body) == (re.search(rb"[0-9]{19}", body) is not None)
-    for before in range(20):
-        assert limits._has_long_number(b"x" * before + b"1" * 19 + body)
-        assert not limits._has_long_number(b"x" * before + b"1" * 18)
-
-
 trees = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.text('\\":a{}', max_size=6),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text('\\":a{}', max_size=4), inner, max_size=3),
     max_leaves=12,
 )
+
+
+@given(
+    tree=trees, number=st.integers(-(2**70), 2**70), around=st.sampled_from(["{}", "[{}]", '{{"a":{{"b":[1,{}]}}}}'])
+)
+@example(tree=None, number=2**63, around="{}")
+@example(tree=None, number=2**63 - 1, around="[{}]")
+@example(tree=None, number=-(2**63) - 1, around="[{}]")
+def test_a_number_out_of_64_bits_is_found_wherever_it_stands(tree: object, number: int, around: str) -> None:
+    for body in (around.format(number), f"[{json.dumps(tree)},{around.format(number)}]"):
+        if -(2**63) <= number < 2**63:
+            limits.check_json(body.encode())
+        else:
+            with pytest.raises(Invalid):
+                limits.check_json(body.encode())
 
 
 @given(tree=trees, indent=st.none() | st.integers(0, 2), separators=st.sampled_from([(",", ":"), (" ,", "\r\n\t :  ")]))

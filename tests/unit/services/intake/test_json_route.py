@@ -15,16 +15,16 @@ from libs.service.problem import UnsupportedMedia
 from services.intake.api import MessageBody
 from services.intake.json_route import JsonRoute, read
 
-JSON = "application/json"
+JSON = b"application/json"
 
 
 def test_a_body_is_read_strictly() -> None:
-    body = read(MessageBody, "Application/JSON; charset=utf-8", b'{"text": "hello", "emergency": true}')
+    body = read(MessageBody, b"Application/JSON; charset=utf-8", b'{"text": "hello", "emergency": true}')
     assert body == MessageBody(text="hello", emergency=True)
 
 
-@pytest.mark.parametrize("content_type", [None, "", "text/plain", "application/xml", "application/jsonish"])
-def test_what_is_not_said_to_be_json_is_refused(content_type: str | None) -> None:
+@pytest.mark.parametrize("content_type", [None, b"", b"text/plain", b"application/xml", b"application/jsonish"])
+def test_what_is_not_said_to_be_json_is_refused(content_type: bytes | None) -> None:
     with pytest.raises(UnsupportedMedia):
         read(MessageBody, content_type, b'{"text": "hello"}')
 
