@@ -18,8 +18,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from asyncpg.pgproto import pgproto
-from uuid_utils import uuid7
+from uuid_utils.compat import uuid7
 
 from libs.events import cipher
 from libs.events.types import BY_TYPE, Fact
@@ -32,8 +31,6 @@ HEADERS_BYTES = 1024
 
 _TEXTS = ("ce_type", "ce_source", "ce_subject", "ce_force", "traceparent")
 _encoder = msgspec.json.Encoder()
-_uuid = pgproto.UUID
-"""A `uuid.UUID` as the driver makes them: made and written in a tenth of the time."""
 _SEALED = b'"personal":"'
 """How a sealed member begins. In a JSON string its quotes would be escaped, so it begins nothing else."""
 _READABLE = b'"personal":{'
@@ -98,7 +95,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
             sealed = cipher.seal(key, personal, cipher.place_of(source, subject, version, fact.TYPE))
             fact = msgspec.structs.replace(fact, personal=sealed)
         return cls(
-            id=_uuid(uuid7().bytes),
+            id=uuid7(),
             type=fact.TYPE,
             source=source,
             subject=subject,
@@ -230,7 +227,7 @@ def from_message(headers: Sequence[tuple[str, bytes]], value: bytes | None) -> E
         if b"\0" in texts or len(texts) > HEADERS_BYTES:
             raise ValueError("the envelope is too long, or holds a NUL")
         return Event(
-            id=_uuid(by_name["ce_id"].decode()),
+            id=UUID(by_name["ce_id"].decode()),
             type=by_name["ce_type"].decode(),
             source=by_name["ce_source"].decode(),
             subject=by_name["ce_subject"].decode(),
@@ -238,7 +235,7 @@ def from_message(headers: Sequence[tuple[str, bytes]], value: bytes | None) -> E
             time=time,
             data=value if value is not None else b"",
             force=None if force is None else force.decode(),
-            causation_id=None if causation is None else _uuid(causation.decode()),
+            causation_id=None if causation is None else UUID(causation.decode()),
             traceparent=None if traceparent is None else traceparent.decode(),
         )
     except KeyError as missing:

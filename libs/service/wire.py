@@ -121,7 +121,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._in_head:
             self._head_bytes += len(data)
         super().data_received(data)
-        if not self._in_head or self.transport.is_closing():
+        if not self._in_head or self._refused or self.transport.is_closing():
             return
         if self._head_bytes > MAX_HEAD_BYTES:
             self._refuse(HeadersTooLarge(f"Request line and header fields are over {MAX_HEAD_BYTES // 1024} KiB."))
@@ -191,8 +191,8 @@ class _Cycle(RequestResponseCycle):
     _head: HTTPResponseStartEvent | None = None
 
     async def send(self, message: ASGISendEvent) -> None:
-        if message["type"] == "http.response.start" and self._head is None and not self.response_started:
-            self._head = message
+        if message["type"] == "http.response.start" and not self.response_started:
+            self._head = message  # or instead of one that nothing followed: then this is uvicorn's 500
             return
         head, self._head = self._head, None
         if head is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple, TypeAlias
+from uuid import UUID
 
 import asyncpg
 import msgspec
@@ -56,28 +57,24 @@ APPENDED, CONFLICT, TAKEN = 0, 1, 2
 
 
 def _lines(parameter: int) -> str:
-    """A column that comes as one text, a line an element, an empty one for NULL: the driver takes an array element by
-    element, which costs more than all else that an append needs of it."""
+    """A column of texts that comes as one text, a line an element, an empty one for NULL: the driver takes an array
+    element by element, which costs more than all else that an append needs of it."""
     return f"string_to_array(${parameter}, E'\\n', '')"
 
 
-_encoder = msgspec.json.Encoder()
-
-
-def _times(times: list[datetime]) -> str:
-    """As PostgreSQL writes an array; JSON's differs in its brackets alone, and its encoder writes a time in a twentieth
-    of what Python takes for it."""
-    return "{" + _encoder.encode(times)[1:-1].decode() + "}"
+def _array(parameter: int, kind: str) -> str:
+    """A column of anything else, which comes as PostgreSQL writes an array (`_written`)."""
+    return f"${parameter}::text::{kind}[]"
 
 
 _APPEND = f"""
 SELECT append(
-    {_lines(1)}, {_lines(2)}::bigint[], {_lines(3)}::int[],
-    {_lines(4)}::int[], {_lines(5)}, {_lines(6)}, $7,
-    {_lines(8)}::int[], {_lines(9)}, {_lines(10)}::bigint[],
-    {_lines(11)}::uuid[], {_lines(12)}, $13::text::timestamptz[], {_lines(14)},
-    {_lines(15)}::uuid[], {_lines(16)}, $17,
-    {_lines(18)}::int[], {_lines(19)}, {_lines(20)}, {_lines(21)}, {_lines(22)}, $23
+    {_lines(1)}, {_array(2, "bigint")}, {_array(3, "int")},
+    {_array(4, "int")}, {_lines(5)}, {_lines(6)}, $7,
+    {_array(8, "int")}, {_lines(9)}, {_array(10, "bigint")},
+    {_array(11, "uuid")}, {_lines(12)}, {_array(13, "timestamptz")}, {_lines(14)},
+    {_array(15, "uuid")}, {_lines(16)}, $17,
+    {_array(18, "int")}, {_lines(19)}, {_lines(20)}, {_lines(21)}, {_lines(22)}, $23
 )
 """
 _COLUMNS = "position, version, time, id, causation_id, subject, type, force, traceparent, data"
@@ -142,30 +139,30 @@ def _fits(text: str, most_bytes: int) -> bool:
 
 
 def arguments(appends: Sequence[Append]) -> tuple[str | list[bytes] | list[bytes | None], ...]:
-    """The arguments of the SQL function `append()`, each column of text as one text."""
+    """The arguments of the SQL function `append()`, each column but those of bytes as one text."""
     claims = [(i, a.subject, c.key, c.fingerprint) for i, a in enumerate(appends, 1) for c in a.claims]
     events = [(i, e) for i, a in enumerate(appends, 1) for e in a.events]
     of_events = [e for _, e in events]
     access = [(i, a.subject, one) for i, a in enumerate(appends, 1) for one in a.access]
     return (
         _joined([a.subject for a in appends]),
-        _joined([str(a.expected) for a in appends]),
-        _joined([str(len(a.events)) for a in appends]),
-        _joined([str(c[0]) for c in claims]),
+        _written([a.expected for a in appends]),
+        _written([len(a.events) for a in appends]),
+        _written([c[0] for c in claims]),
         _joined([c[1] for c in claims]),
         _joined([c[2] for c in claims]),
         [c[3] for c in claims],
-        _joined([str(i) for i, _ in events]),
+        _written([i for i, _ in events]),
         _joined([e.subject for e in of_events]),
-        _joined([str(e.version) for e in of_events]),
-        _joined([e.id.hex for e in of_events]),
+        _written([e.version for e in of_events]),
+        _written([e.id for e in of_events]),
         _joined([e.type for e in of_events]),
-        _times([e.time for e in of_events]),
+        _written([e.time for e in of_events]),
         _joined([e.force or "" for e in of_events]),
-        _joined(["" if e.causation_id is None else e.causation_id.hex for e in of_events]),
+        _written([e.causation_id for e in of_events]),
         _joined([e.traceparent or "" for e in of_events]),
         [e.data for e in of_events],
-        _joined([str(i) for i, _, _ in access]),
+        _written([i for i, _, _ in access]),
         _joined([contact for _, contact, _ in access]),
         _joined([one.force or "" for _, _, one in access]),
         _joined([one.holder or "" for _, _, one in access]),
@@ -175,6 +172,13 @@ def arguments(appends: Sequence[Append]) -> tuple[str | list[bytes] | list[bytes
 
 
 _joined = "\n".join
+_encoder = msgspec.json.Encoder()
+
+
+def _written(column: Sequence[int | UUID | datetime | None]) -> str:
+    """As PostgreSQL writes an array, which differs from JSON in its brackets alone: JSON's encoder writes a time in a
+    twentieth, an id in a third of what Python takes."""
+    return "{" + _encoder.encode(column)[1:-1].decode() + "}"
 
 
 async def outcomes(reader: Reader, appends: Sequence[Append]) -> list[int]:
