@@ -26,6 +26,7 @@ from deploy.local.process import free_port
 from deploy.local.topics import create_topics, recreate_topics
 from libs.events.log.broker import Broker
 from libs.events.log.keyring import new_master
+from tests.capturing import log_plainly
 
 HERE = Path(__file__).parent
 FORCES = ("bedfordshire", "cambridgeshire", "hertfordshire")
@@ -42,6 +43,10 @@ def kafka_settings(broker: Broker, service: str) -> dict[str, str]:
 
 NewDatabase = Callable[[str], Awaitable[Logins]]
 DatabaseUrl = Callable[[str], Awaitable[str]]
+
+
+def pytest_configure() -> None:
+    log_plainly()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -94,6 +94,9 @@ async def test_contacts_that_arrive_while_the_password_changes_are_all_taken(
                     answers.append(await client.post("/v1/contacts/telephone", json=CALL))
 
             async def shown() -> int:
+                async with asyncio.timeout(10):
+                    while not answers:
+                        await asyncio.sleep(0.05)
                 contact = answers[-1].json()["id"]
                 return (await client.get(f"/v1/contacts/{contact}")).status_code
 
