@@ -127,7 +127,7 @@ def kafka(parts_folder: Path) -> Iterator[Kafka]:
     broker.start()
     furnish(broker.broker(), FORCES, broker.password)
     yield broker
-    broker.stop()
+    broker.kill()  # which takes no time; its data go with the folder
 
 
 @pytest_asyncio.fixture(scope="session")

@@ -5,6 +5,7 @@ its users do, and kill it as a bad day does.
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +32,15 @@ from tests import nursery
 
 PORTS = 9
 """What a layout takes from its base port on."""
+
+
+def end(child: Child) -> None:
+    """End a process of which nothing is kept. PostgreSQL is told to go at once, and takes its shared memory along."""
+    if child.name == "PostgreSQL":
+        child.stop_signal = signal.SIGQUIT
+        child.stop(10.0)
+    else:
+        child.kill()
 
 
 class System:
@@ -128,11 +138,11 @@ class System:
                 assert time.monotonic() < deadline, f"{name}: {trouble}\n{child.last_words(20)}"
                 time.sleep(0.1)
 
-    def stop(self) -> None:
-        """All parts, the dependent first."""
+    def end(self) -> None:
+        """All parts, at once: nothing of them is kept. (How they stop is for `test_local.py`.)"""
         for part in sorted(self.parts.values(), key=lambda part: -part.rank):
             if part.child is not None:
-                part.child.stop(part.stop_limit_s)
+                end(part.child)
 
     def headers(self, role: str, *forces: str, subject: str | None = None, home: str | None = None) -> dict[str, str]:
         """Headers of a caller who says for what he opens what is not in his hands; without forces, for all of the
@@ -165,7 +175,7 @@ def system(folder: Path, alliance: str) -> Iterator[System]:
         made.start()
         yield made
     finally:
-        made.stop()
+        made.end()
 
 
 def _elsewhere(run: Callable[[], Any]) -> Any:

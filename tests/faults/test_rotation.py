@@ -2,6 +2,9 @@
 
 After each change the connections that stood by the old secret are cut, so that every service has to come with the new
 one; its file alone was written, and no service was started again.
+
+In the short run each secret's change stands for itself: `test_password`, `test_kafka_connections`, `test_turnover` and
+`test_foreign_provider`, of tests/integration.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ from tests.faults.load import Load, arriving, each_is_there_once
 from tests.integration.logs import until
 from tests.system import System
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.long]
 
 
 async def the_databases_passwords(running: System) -> None:
@@ -86,26 +89,26 @@ ROTATIONS: tuple[Callable[[System], Awaitable[None]], ...] = (
     the_master_key,
 )
 """All there is to rotate. A new secret of the system is one more row."""
+ROUNDS, CONTACTS = 8, 25
 
 
 async def test_while_every_secret_is_rotated_no_contact_is_refused_and_each_is_routed_once(
-    running: System, pytestconfig: pytest.Config, figures: Callable[[str], None]
+    running: System, figures: Callable[[str], None]
 ) -> None:
-    rounds, contacts = (8, 25) if pytestconfig.getoption("--long") else (1, 10)
     async with arriving(running) as load:
         total = Load(before=load.before)
-        for _ in range(rounds):
+        for _ in range(ROUNDS):
             for rotate in ROTATIONS:
-                await until(load.more(contacts), patience_s=60)
+                await until(load.more(CONTACTS), patience_s=60)
                 await rotate(running)
                 # Gateways that come with a token made after it: a key that the services do not know yet, for one.
                 async with arriving(running, gateways=2, load=Load()) as newcomers:
-                    await until(newcomers.more(contacts), patience_s=60)
-                await until(load.more(contacts), patience_s=60)
+                    await until(newcomers.more(CONTACTS), patience_s=60)
+                await until(load.more(CONTACTS), patience_s=60)
                 total.acknowledged |= newcomers.acknowledged
                 total.refused += newcomers.refused
     total.acknowledged |= load.acknowledged
     total.refused += load.refused
     await each_is_there_once(running, total)
-    figures(f"{len(total.acknowledged)} contacts arrived while {len(ROTATIONS) * rounds} secrets were rotated")
+    figures(f"{len(total.acknowledged)} contacts arrived while {len(ROTATIONS) * ROUNDS} secrets were rotated")
     assert total.refused == 0, f"{total.refused} of {len(total.acknowledged)} were told to come again"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -33,15 +34,20 @@ AUDIT = Projection(
 )
 
 
+async def made(owner: asyncpg.Connection) -> None:
+    """The read model above, and none of recording's own."""
+    await owner.execute("DELETE FROM projection")
+    await owner.execute("DROP SCHEMA audit_1, incidents_1 CASCADE")
+    await projection.ensure(owner, AUDIT, role="recording")
+
+
 async def test_a_reader_that_met_what_nobody_expected_is_begun_anew(
     database: NewDatabase, empty_topics: Broker
 ) -> None:
     """Somebody takes a right away from the service and gives it back: the read model misses nothing."""
     logins = await database("recording")
     owner = await asyncpg.connect(logins.owner_url)
-    await owner.execute("DELETE FROM projection")
-    await owner.execute("DROP SCHEMA audit_1, incidents_1 CASCADE")
-    await projection.ensure(owner, AUDIT, role="recording")
+    await made(owner)
     db = await Database.connect(logins.url, source="/recording", part=CONSUMER)
     projector = Projector([AUDIT], database=db, broker=empty_topics)
     first, second = an_append(), an_append()
@@ -65,3 +71,38 @@ async def test_a_reader_that_met_what_nobody_expected_is_begun_anew(
     finally:
         await db.close()
         await owner.close()
+
+
+async def test_a_rebuild_that_meets_a_batch_in_a_deadlock_is_finished_all_the_same(database: NewDatabase) -> None:
+    """The batch has moved one partition's checkpoint and waits for the other, which the rebuild holds."""
+    logins = await database("recording")
+    owner, batch, watching = [await asyncpg.connect(logins.owner_url) for _ in range(3)]
+    await made(owner)
+    building = await projection.start_rebuild(owner, AUDIT, role="recording")
+    await owner.execute(
+        "INSERT INTO checkpoint (reader, topic, partition, topic_id, next_offset) "
+        "SELECT reader, $1, partition, gen_random_uuid(), 7 "
+        "FROM unnest($2::text[]) AS reader, generate_series(0, 1) AS partition",
+        TOPIC,
+        [AUDIT.reader(1), AUDIT.reader(building)],
+    )
+
+    async def moves(partition: int) -> None:
+        await batch.execute(
+            "UPDATE checkpoint SET next_offset = next_offset WHERE reader = $1 AND partition = $2",
+            AUDIT.reader(1),
+            partition,
+        )
+
+    async def waits() -> bool:
+        blocked = "SELECT cardinality(pg_blocking_pids($1)) > 0"
+        return bool(await watching.fetchval(blocked, owner.get_server_pid()))
+
+    async with batch.transaction():
+        await moves(1)
+        finishing = asyncio.create_task(projection.finish_rebuild(owner, AUDIT, role="recording"))
+        await until(waits)
+        await moves(0)
+    assert await finishing == building
+    for connection in (owner, batch, watching):
+        await connection.close()

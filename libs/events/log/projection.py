@@ -194,7 +194,11 @@ async def finish_rebuild(
     while True:
         behind = await owner.fetchval(_BEHIND, *readers)
         progress(behind)
-        if behind < 1000 and await _flip(owner, projection, live, building, role):
+        try:
+            shown = behind < 1000 and await _flip(owner, projection, live, building, role)
+        except asyncpg.DeadlockDetectedError:  # with a batch of the live one: whichever has to give way, tries again
+            shown = False
+        if shown:
             await _drop(owner, projection, live)
             return int(building)
         await asyncio.sleep(0.2)
