@@ -50,7 +50,7 @@ faults: venv ## the fault tests, in full
 
 soak: venv ## the other long tests: thousands of real places, ten thousand bodies
 	$(RUN) pytest tests/integration tests/conformance tests/unit -m long --long
-	$(RUN) pytest tests/integration/bad_input/test_with_schemathesis.py --long
+	$(RUN) pytest tests/integration/bad_input/test_with_schemathesis.py tests/integration/bad_input/test_tokens.py --long
 
 schemas: venv ## write the JSON Schemas anew from the event types
 	$(RUN) libs.events.schemas

@@ -51,7 +51,7 @@ def document(request: pytest.FixtureRequest, services: Services) -> BaseSchema:
     service = request.node.originalname.removeprefix("test_")
     # To make a case takes longer than to try it. The corners of every schema, one by one, are six thousand more.
     long = bool(request.config.getoption("--long"))
-    generation = CONFIG["generation"] | {"max-examples": 16 if long else 5}
+    generation = CONFIG["generation"] | {"max-examples": 16 if long else 8}
     config = Config.from_dict(CONFIG | {"generation": generation, "phases": {"coverage": {"enabled": long}}})
     return schemathesis.openapi.from_dict(services.documents[service], config=config)
 
