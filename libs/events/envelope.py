@@ -2,7 +2,7 @@
 
 On Kafka it is a CloudEvents 1.0 message in binary content mode (CloudEvents Kafka protocol binding, section 3.2):
 context attributes are `ce_` headers, the value is the fact's JSON. Extensions: `streamversion`, `causationid`, `force`,
-and the W3C `traceparent`. The headers are written by hand (a quarter of a microsecond); the CloudEvents SDK is the
+and the W3C `traceparent`. The headers are written by hand (a microsecond); the CloudEvents SDK is the
 oracle in the tests.
 
 Invariant: in `data`, which is kept and carried, a fact's `personal` is sealed (cipher.py); readable it stands beside
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -183,15 +183,12 @@ def events_of(
 def to_headers(event: Event) -> list[tuple[str, bytes]]:
     """The event's Kafka headers (CloudEvents Kafka binding 3.2.3: UTF-8, `ce_` before each attribute's name)."""
     headers = [
-        ("ce_specversion", b"1.0"),
+        *_headers_of(event.type),
         ("ce_id", str(event.id).encode()),
-        ("ce_type", event.type.encode()),
         ("ce_source", event.source.encode()),
         ("ce_subject", event.subject.encode()),
-        ("ce_time", event.time.astimezone(UTC).isoformat(timespec="microseconds").encode()),
-        ("ce_dataschema", (SCHEMA_BASE + event.type + ".json").encode()),
-        ("content-type", b"application/json"),
-        ("ce_streamversion", str(event.version).encode()),
+        ("ce_time", _encoder.encode(event.time.astimezone(UTC))[1:-1]),  # RFC 3339, for a tenth of `isoformat`
+        ("ce_streamversion", b"%d" % event.version),
     ]
     if event.causation_id is not None:
         headers.append(("ce_causationid", str(event.causation_id).encode()))
@@ -200,6 +197,17 @@ def to_headers(event: Event) -> list[tuple[str, bytes]]:
     if event.traceparent is not None:
         headers.append(("traceparent", event.traceparent.encode()))
     return headers
+
+
+@lru_cache(maxsize=1024)
+def _headers_of(kind: str) -> tuple[tuple[str, bytes], ...]:
+    """What every event of a type has."""
+    return (
+        ("ce_specversion", b"1.0"),
+        ("ce_type", kind.encode()),
+        ("ce_dataschema", (SCHEMA_BASE + kind + ".json").encode()),
+        ("content-type", b"application/json"),
+    )
 
 
 def from_message(headers: Sequence[tuple[str, bytes]], value: bytes | None) -> Event:
