@@ -45,6 +45,8 @@ class _Pending(NamedTuple):
     append: Append
     future: asyncio.Future[None]
     deadline: float
+    names: list[str | tuple[str]]
+    """Its subject, and its claims' keys as tuples of one: no other with one of them is under way with it."""
 
 
 class Appender:
@@ -58,7 +60,7 @@ class Appender:
         self._wake = asyncio.Event()
         self._under_way: dict[asyncio.Task[None], list[_Pending]] = {}
         self._names: set[str | tuple[str]] = set()
-        """Of what is under way: subjects, and claims' keys as tuples of one."""
+        """Of all that is under way."""
         self._sweeper: asyncio.TimerHandle | None = None
         self._connections: list[PoolConnectionProxy[asyncpg.Record]] = []
         """Free, and kept between batches: to take one from the pool each time costs as much as ten appends."""
@@ -74,7 +76,8 @@ class Appender:
             raise Unavailable("too many appends are waiting")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
-        self._pending.append(_Pending(append, future, loop.time() + DEADLINE_S))
+        names: list[str | tuple[str]] = [append.subject, *[(claim.key,) for claim in append.claims]]
+        self._pending.append(_Pending(append, future, loop.time() + DEADLINE_S, names))
         self._wake.set()
         if self._sweeper is None:
             self._sweeper = loop.call_later(SWEEP_S, self._sweep)
@@ -84,9 +87,9 @@ class Appender:
         """One timer for all callers, because one for each costs more than the rest of their append."""
         now = asyncio.get_running_loop().time()
         for waiting in (*self._under_way.values(), self._pending):
-            for _, future, deadline in waiting:
-                if now >= deadline and not future.done():
-                    future.set_exception(Unavailable("the append was not confirmed in time"))
+            for pending in waiting:
+                if now >= pending.deadline and not pending.future.done():
+                    pending.future.set_exception(Unavailable("the append was not confirmed in time"))
         anybody = self._pending or self._under_way
         self._sweeper = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep) if anybody else None
 
@@ -125,9 +128,8 @@ class Appender:
             task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        for append, _, _ in self._under_way.pop(task):
-            self._names.discard(append.subject)
-            self._names.difference_update((claim.key,) for claim in append.claims)
+        for pending in self._under_way.pop(task):
+            self._names.difference_update(pending.names)
         self._wake.set()
 
     def _next_batch(self, size: int) -> list[_Pending]:
@@ -140,8 +142,7 @@ class Appender:
             pending = self._pending.popleft()
             if pending.future.done():  # its caller has gone
                 continue
-            append = pending.append
-            own: list[str | tuple[str]] = [append.subject, *((claim.key,) for claim in append.claims)]
+            own = pending.names
             if names.isdisjoint(own) and (not later or barred.isdisjoint(own)):
                 names.update(own)
                 batch.append(pending)
@@ -157,13 +158,13 @@ class Appender:
         except Exception as error:
             log.warning("batch_failed", size=len(batch), error=type(error).__name__)
             # Side by side, so that one caller's second try does not make the others late.
-            await asyncio.gather(*(self._settle(append, future) for append, future, _ in batch))
+            await asyncio.gather(*(self._settle(pending.append, pending.future) for pending in batch))
             return
         metrics.APPEND_BATCH.observe(len(batch))
-        metrics.APPENDED.inc(sum(len(append.events) for (append, _, _), o in zip(batch, results, strict=True) if not o))
+        metrics.APPENDED.inc(sum(len(p.append.events) for p, o in zip(batch, results, strict=True) if not o))
         self._on_commit()
-        for (append, future, _), outcome in zip(batch, results, strict=True):
-            _answer(append, future, outcome)
+        for pending, outcome in zip(batch, results, strict=True):
+            _answer(pending.append, pending.future, outcome)
 
     async def _outcomes(self, appends: list[Append]) -> list[int]:
         pool = self._database.pool
