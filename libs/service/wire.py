@@ -34,6 +34,7 @@ UNREAD_S = 30
 """How long a peer may leave what we sent unacknowledged, or its window shut, before the kernel drops the connection."""
 
 _IN_A_LINE = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])
+"""What a header field may hold (RFC 9110, section 5.5)."""
 
 
 class Peers:

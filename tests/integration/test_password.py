@@ -18,6 +18,7 @@ from libs.events.log.roles import READER, WRITER, Login
 from services.intake.app import IntakeSettings, make_app
 from tests.conftest import MASTERS, PASSWORD, NewDatabase
 from tests.integration.intake import CALL, Tokens, an_issuer, bearer
+from tests.integration.logs import until
 
 ROLE = "intake"
 
@@ -94,9 +95,7 @@ async def test_contacts_that_arrive_while_the_password_changes_are_all_taken(
                     answers.append(await client.post("/v1/contacts/telephone", json=CALL))
 
             async def shown() -> int:
-                async with asyncio.timeout(10):
-                    while not answers:
-                        await asyncio.sleep(0.05)
+                await until(lambda: bool(answers))
                 contact = answers[-1].json()["id"]
                 return (await client.get(f"/v1/contacts/{contact}")).status_code
 
