@@ -6,14 +6,19 @@ own, and for empty topics.
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
 import asyncpg
+import httpx
+import psutil
 import pytest
 import pytest_asyncio
 from xdist.scheduler import LoadFileScheduling
@@ -32,6 +37,9 @@ HERE = Path(__file__).parent
 FORCES = ("bedfordshire", "cambridgeshire", "hertfordshire")
 """Whose topics a test finds."""
 PASSWORD = "only-for-tests"
+MEMORY = Path("/dev/shm")
+PLENTY = 8 * 1024**3
+"""Bytes: some six times what a whole run leaves there."""
 MASTERS = new_master().line()
 """The master keys of every service that this process starts."""
 
@@ -47,6 +55,8 @@ DatabaseUrl = Callable[[str], Awaitable[str]]
 
 def pytest_configure() -> None:
     log_plainly()
+    # httpx reads the certificates of all authorities anew for each client, which takes as long as twenty requests.
+    httpx._transports.default.create_ssl_context = cache(httpx._transports.default.create_ssl_context)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -102,17 +112,38 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def parts_folder() -> Iterator[Path]:
-    """Where the session's servers keep data and logs; other users may enter it (PostgreSQL does not run as root)."""
-    folder = Path(tempfile.mkdtemp(prefix="hueandcry-tests-"))
-    folder.chmod(0o711)
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
+    """For the data and logs of a test's own servers; other users may enter it (PostgreSQL does not run as root)."""
+    with folder() as made:
+        yield made
 
 
 @pytest.fixture(scope="session")
-def postgres(parts_folder: Path) -> Iterator[Postgres]:
+def session_folder() -> Iterator[Path]:
+    """For those of the session's own. In memory, where there is plenty: each test's database is four hundred files, and
+    a disk takes a minute to make and remove them all. (That data survive a crash is for servers that are killed.)"""
+    with folder(MEMORY if has_plenty(MEMORY) else None) as made:
+        yield made
+
+
+@contextmanager
+def folder(place: Path | None = None) -> Iterator[Path]:
+    made = Path(tempfile.mkdtemp(prefix="hueandcry-tests-", dir=place))
+    made.chmod(0o711)
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
+
+
+def has_plenty(place: Path) -> bool:
+    """Room, also in memory, and programs may be run from it (PostgreSQL's are copied where its user can reach them)."""
+    if not place.is_dir() or os.statvfs(place).f_flag & os.ST_NOEXEC:
+        return False
+    return min(shutil.disk_usage(place).free, psutil.virtual_memory().available) > PLENTY
+
+
+@pytest.fixture(scope="session")
+def postgres(session_folder: Path) -> Iterator[Postgres]:
     """A PostgreSQL server. `admin_url` is its superuser's address."""
-    server = Postgres(parts_folder / "postgres", free_port(), PASSWORD, parts_folder / "postgres.log")
+    server = Postgres(session_folder / "postgres", free_port(), PASSWORD, session_folder / "postgres.log")
     server.start()
     yield server
     server.stop()
@@ -120,10 +151,10 @@ def postgres(parts_folder: Path) -> Iterator[Postgres]:
 
 
 @pytest.fixture(scope="session")
-def kafka(parts_folder: Path) -> Iterator[Kafka]:
+def kafka(session_folder: Path) -> Iterator[Kafka]:
     """A Kafka node with every principal and ACL, without topics. `broker()` is how its operator comes to it,
     `broker("intake")` how intake does."""
-    broker = Kafka(parts_folder / "kafka", free_port(), free_port(), parts_folder / "kafka.log", lambda _: PASSWORD)
+    broker = Kafka(session_folder / "kafka", free_port(), free_port(), session_folder / "kafka.log", lambda _: PASSWORD)
     broker.start()
     furnish(broker.broker(), FORCES, broker.password)
     yield broker

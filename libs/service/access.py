@@ -196,7 +196,7 @@ class Allow(SecurityBase):
             if rule is None or not rule.spares_emergencies:
                 raise over.problem()
             hold(request.scope, over)
-        query.refuse_unknown(request, self.operation_id)
+        query.refuse_unknown(request)
         return caller
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
+from functools import cache
+from threading import Lock
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.responses import JSONResponse, Response
 
 from libs.service.access import ACCESS
 from libs.service.problem import MEDIA_TYPE, SCHEMA, TREE, responses
@@ -20,24 +24,46 @@ METHODS = frozenset({"get", "put", "post", "delete", "patch", "head", "options",
 
 def maker(app: FastAPI) -> Callable[[], dict[str, Any]]:
     """For `app.openapi`: the document, made once."""
+    making = Lock()
 
     def document() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            made = get_openapi(
-                title=app.title,
-                version=app.version,
-                openapi_version=app.openapi_version,
-                summary=app.summary,
-                description=app.description + "\n\n" + _problems(),
-                routes=app.routes,
-                tags=app.openapi_tags,
-                separate_input_output_schemas=app.separate_input_output_schemas,
-            )
-            _complete(made)
-            app.openapi_schema = made
-        return app.openapi_schema
+        with making:
+            if app.openapi_schema is None:
+                app.openapi_schema = _made(app)
+            return app.openapi_schema
 
     return document
+
+
+def _made(app: FastAPI) -> dict[str, Any]:
+    document = get_openapi(
+        title=app.title,
+        version=app.version,
+        openapi_version=app.openapi_version,
+        summary=app.summary,
+        description=app.description + "\n\n" + _problems(),
+        routes=app.routes,
+        tags=app.openapi_tags,
+        separate_input_output_schemas=app.separate_input_output_schemas,
+    )
+    _complete(document)
+    return document
+
+
+def router(app: FastAPI) -> APIRouter:
+    """/openapi.json."""
+    routes = APIRouter(include_in_schema=False)
+
+    @cache
+    def written() -> bytes:
+        return bytes(JSONResponse(app.openapi()).body)
+
+    @routes.get("/openapi.json")
+    async def openapi() -> Response:
+        # In a thread: making it takes a third of a second, and contacts arrive meanwhile.
+        return Response(await asyncio.to_thread(written), media_type="application/json")
+
+    return routes
 
 
 def _complete(document: dict[str, Any]) -> None:

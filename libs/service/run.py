@@ -105,6 +105,7 @@ def service_app(
         description=description,
         version=version,
         lifespan=whole,
+        openapi_url=None,  # openapi.router
         docs_url=None,
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
@@ -117,6 +118,7 @@ def service_app(
         app.include_router(router)
     app.include_router(health.router)
     app.include_router(docs.router(title))
+    app.include_router(openapi.router(app))
     wrong = access.check_complete(app)
     if wrong:
         raise RuntimeError("not every operation is guarded: " + "; ".join(wrong))

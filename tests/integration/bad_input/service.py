@@ -78,6 +78,8 @@ class Operation:
     """With its parameters in braces."""
     parameters: dict[str, Any]
     """The schemas of those in the path."""
+    query: list[str]
+    """The names of those in the query."""
     takes_body: bool
     """JSON."""
     needs_body: bool
@@ -113,6 +115,7 @@ class Services:
                         method,
                         path,
                         {p["name"]: p["schema"] for p in operation.get("parameters", ()) if p["in"] == "path"},
+                        [p["name"] for p in operation.get("parameters", ()) if p["in"] == "query"],
                         bool(takes),
                         bool(takes and body.get("required")),
                         bool(operation.get("security")),

@@ -1,5 +1,6 @@
 """The OpenAPI document and its page: whole, valid, and loading nothing from elsewhere."""
 
+import asyncio
 import re
 from html.parser import HTMLParser
 from typing import Any
@@ -8,7 +9,7 @@ import httpx
 import jsonschema
 import pytest
 
-from libs.service import docs
+from libs.service import docs, openapi
 from libs.service.access import ACCESS, Scope
 from libs.service.problem import SCHEMA, TREE, Invalid
 
@@ -23,6 +24,22 @@ async def document(client: httpx.AsyncClient) -> dict[str, Any]:
 
 def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {operation["operationId"]: operation for path in document["paths"].values() for operation in path.values()}
+
+
+async def test_others_are_answered_while_it_is_made(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = openapi.get_openapi
+    answers: list[int] = []
+    loop = asyncio.get_running_loop()
+
+    def another_asks_first(**options: Any) -> dict[str, Any]:
+        answer = asyncio.run_coroutine_threadsafe(client.get("/healthz"), loop).result(timeout=60)
+        answers.append(answer.status_code)
+        return made(**options)
+
+    monkeypatch.setattr(openapi, "get_openapi", another_asks_first)
+    documents = await asyncio.gather(*(client.get("/openapi.json") for _ in range(3)))
+    assert answers == [200], "it is made once"
+    assert len({document.text for document in documents}) == 1
 
 
 async def test_an_operation_is_called_as_its_function_is(document: dict[str, Any]) -> None:
