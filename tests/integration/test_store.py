@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from libs.events.envelope import events_of
-from libs.events.log import store
+from libs.events.log import metrics, store
 from libs.events.log.appender import Appender
 from libs.events.log.database import Database
 from libs.events.log.errors import ClaimTaken, Conflict, EventTooLarge, Unavailable
@@ -21,6 +21,11 @@ from libs.events.log.store import Append, Claim
 from libs.events.types.contacts import ContactMessageAdded
 from tests.conftest import NewDatabase
 from tests.integration.logs import SOURCE, an_append, numbers, running, until
+
+
+def commits() -> float:
+    """How many batches this process has committed."""
+    return next(one.value for one in metrics.APPEND_BATCH.collect()[0].samples if one.name.endswith("_count"))
 
 
 @pytest_asyncio.fixture
@@ -114,6 +119,22 @@ async def test_appends_to_one_stream_in_one_moment_keep_their_order(db: Database
     async with running((appender := Appender(db)).run()):
         await asyncio.gather(*(appender.append(an_append(subject, after=n)) for n in range(30)))
     assert numbers(await store.load(db, subject)) == list(range(1, 31))
+
+
+async def test_what_waits_goes_in_one_commit_and_where_it_is_much_in_two(db: Database) -> None:
+    async with running((appender := Appender(db)).run()):
+        for count, expected in [(1, 1), (31, 1), (32, 2), (64, 2)]:
+            before = commits()
+            await asyncio.gather(*(appender.append(an_append()) for _ in range(count)))
+            assert commits() - before == expected, count
+        before = commits()
+        first = asyncio.create_task(appender.append(an_append()))
+        await asyncio.sleep(0)
+        while not any(appender._lanes.values()):
+            await asyncio.sleep(0)
+        await asyncio.gather(first, *(appender.append(an_append()) for _ in range(10)))
+        assert commits() - before == 2, "what came while one was on its way went together"
+        assert not appender._lanes
 
 
 async def test_an_event_over_the_limit_is_refused_alone(db: Database) -> None:

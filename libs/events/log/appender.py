@@ -6,9 +6,11 @@ Invariants
   * After a connection was lost during a commit nobody is told anything until the events were looked for by their ids.
     The same append with the same ids is sent again first: whichever of the two commits, the other one conflicts.
 
-A batch is sized by what is queued, never by a timer: an idle caller waits for nobody. Where many wait there are two
-batches on their way, each on a connection of its own: while the one is being written to disk, the other is prepared and
-claims its streams. Appends to one stream, or with one claim, are never on their way at once.
+A batch is sized by what is queued, never by a timer: an idle caller waits for nobody. A lane sends one batch after the
+other, each in the very turn of the event loop in which the last one's answer came: a turn takes as long as the requests
+that are served in it. Where many wait there are two lanes, each on a connection of its own: while the one's batch is
+being written to disk, the other's is prepared and claims its streams. Appends to one stream, or with one claim, are
+never on their way at once.
 """
 
 from __future__ import annotations
@@ -57,8 +59,9 @@ class Appender:
         self._database = database
         self._on_commit = on_commit
         self._pending: deque[_Pending] = deque()
-        self._wake = asyncio.Event()
-        self._under_way: dict[asyncio.Task[None], list[_Pending]] = {}
+        self._runs = False
+        self._lanes: dict[asyncio.Task[None], list[_Pending]] = {}
+        """Each with the batch that it has on its way; none before it takes its first."""
         self._names: set[str | tuple[str]] = set()
         """Of all that is under way."""
         self._sweeper: asyncio.TimerHandle | None = None
@@ -78,7 +81,8 @@ class Appender:
         future: asyncio.Future[None] = loop.create_future()
         names: list[str | tuple[str]] = [append.subject, *[(claim.key,) for claim in append.claims]]
         self._pending.append(_Pending(append, future, loop.time() + DEADLINE_S, names))
-        self._wake.set()
+        if len(self._lanes) < LANES:
+            self._open_lanes()
         if self._sweeper is None:
             self._sweeper = loop.call_later(SWEEP_S, self._sweep)
         await future
@@ -86,51 +90,64 @@ class Appender:
     def _sweep(self) -> None:
         """One timer for all callers, because one for each costs more than the rest of their append."""
         now = asyncio.get_running_loop().time()
-        for waiting in (*self._under_way.values(), self._pending):
+        for waiting in (*self._lanes.values(), self._pending):
             for pending in waiting:
                 if now >= pending.deadline and not pending.future.done():
                     pending.future.set_exception(Unavailable("the append was not confirmed in time"))
-        anybody = self._pending or self._under_way
+        anybody = self._pending or self._lanes
         self._sweeper = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep) if anybody else None
 
     async def run(self) -> None:
         """Commit batches until cancelled; then commit what is still queued."""
+        self._runs = True
+        self._open_lanes()
         try:
-            while True:
-                await self._wake.wait()
-                self._wake.clear()
-                self._start()
+            await asyncio.Event().wait()
         finally:
             await self._finish()
+            self._runs = False
             while self._connections:
                 await _release(self._database.pool, self._connections.pop())
 
     async def _finish(self) -> None:
         until = asyncio.get_running_loop().time() + DEADLINE_S
-        while (self._pending or self._under_way) and (left := until - asyncio.get_running_loop().time()) > 0:
-            self._start()
-            if self._under_way:
-                await asyncio.wait(self._under_way, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        while self._lanes and (left := until - asyncio.get_running_loop().time()) > 0:
+            await asyncio.wait(self._lanes, timeout=left)
 
-    def _start(self) -> None:
-        """Send on their way as many batches as are worth a lane."""
-        while self._pending and len(self._under_way) < LANES:
-            waiting = len(self._pending)
-            if self._under_way and waiting < WORTH_A_LANE:
-                return
-            # With all lanes free, half goes on each: they then take turns.
-            share = waiting if self._under_way or waiting < LANES * WORTH_A_LANE else -(-waiting // LANES)
-            batch = self._next_batch(min(share, MAX_BATCH))
-            if not batch:
-                return
-            task = asyncio.create_task(self._commit(batch))
-            self._under_way[task] = batch
-            task.add_done_callback(self._ended)
+    def _open_lanes(self) -> None:
+        """As many as are worth it. One that is opened begins in the next turn, with all that is queued by then."""
+        while self._runs and len(self._lanes) < LANES and self._is_worth_a_lane():
+            self._lanes[asyncio.create_task(self._drive())] = []
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        for pending in self._under_way.pop(task):
-            self._names.difference_update(pending.names)
-        self._wake.set()
+    def _is_worth_a_lane(self) -> bool:
+        """Whether enough waits for one more lane, and for those that are about to begin."""
+        return len(self._pending) >= (WORTH_A_LANE * (1 + self._free()) if self._lanes else 1)
+
+    def _free(self) -> int:
+        """How many lanes have nothing on its way."""
+        return sum(not batch for batch in self._lanes.values())
+
+    async def _drive(self) -> None:
+        """A lane's work, as long as it is worth it."""
+        lane = asyncio.current_task()
+        assert lane is not None
+        try:
+            while batch := self._next_batch(self._share()):
+                self._lanes[lane] = batch
+                try:
+                    await self._commit(batch)
+                finally:
+                    self._lanes[lane] = []
+                    for pending in batch:
+                        self._names.difference_update(pending.names)
+                if len(self._lanes) > 1 and len(self._pending) < WORTH_A_LANE:
+                    break
+        finally:
+            del self._lanes[lane]
+
+    def _share(self) -> int:
+        """Of what waits, what a free lane takes: lanes that are free at once share it, and take turns from then on."""
+        return min(-(-len(self._pending) // self._free()), MAX_BATCH)
 
     def _next_batch(self, size: int) -> list[_Pending]:
         """The callers first in line, no two of one stream or claim; the others keep their order."""
