@@ -211,6 +211,7 @@ async def test_a_poisoned_event_is_parked_with_its_stream_and_replayed(target: D
     async with running(a_reader(target, empty_topics, apply).run()):
         await publish(empty_topics, *others[:5], poisoned, *others[5:])
         await until(lambda: _count_is(target, 33))
+        await until(lambda: target_held(target, 3))
         assert await shown(target, poisoned.subject) == [1, 2, 3]
         held = await target.fetch("SELECT version, why, error FROM held ORDER BY version")
         assert [(row["version"], row["why"]) for row in held] == [(4, "parked"), (5, "behind"), (6, "behind")]
