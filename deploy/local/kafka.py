@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
@@ -140,7 +141,7 @@ class Kafka:
         """Start the prepared node, without waiting."""
         command = [*self._java, "kafka.Kafka", self.folder / "server.properties"]
         self.child = spawn("Kafka", command, log=self.log, cwd=self.folder)
-        os.setpriority(os.PRIO_PROCESS, self.child.pid, YIELDING)
+        _yield_to_others(self.child.pid)
         return self.child
 
     def ready(self) -> bool:
@@ -199,6 +200,14 @@ class Kafka:
             (draft / "data").rename(self._data)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
+
+
+def _yield_to_others(pid: int) -> None:
+    os.setpriority(os.PRIO_PROCESS, pid, YIELDING)
+    # Where Linux groups processes by session (sched_autogroup, Debian's default), a niceness counts within its session
+    # alone; between sessions counts the group's.
+    with suppress(OSError):
+        Path(f"/proc/{pid}/autogroup").write_text(str(YIELDING))
 
 
 def answers(port: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 
-from deploy.local.kafka import Kafka
+from deploy.local.kafka import YIELDING, Kafka
 from deploy.local.process import Trouble, free_port
 from deploy.local.topics import all_topics, create_topics
 from libs.events.log.broker import Broker
@@ -23,6 +24,14 @@ def broker(parts_folder: Path) -> Kafka:
     return Kafka(
         parts_folder / "kafka-of-its-own", free_port(), free_port(), parts_folder / "own.log", lambda _: PASSWORD
     )
+
+
+async def test_it_yields_to_those_who_take_contacts(kafka: Kafka) -> None:
+    assert kafka.child is not None
+    assert os.getpriority(os.PRIO_PROCESS, kafka.child.pid) == YIELDING
+    group = Path(f"/proc/{kafka.child.pid}/autogroup")
+    said = group.read_text().split() if group.exists() else []
+    assert not said or said[1:] == ["nice", str(YIELDING)]
 
 
 async def test_topics_are_made_once_and_made_as_the_table_says(topics: Broker) -> None:
