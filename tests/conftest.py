@@ -39,7 +39,7 @@ FORCES = ("bedfordshire", "cambridgeshire", "hertfordshire")
 PASSWORD = "only-for-tests"
 MEMORY = Path("/dev/shm")
 PLENTY = 8 * 1024**3
-"""Bytes: some six times what a whole run leaves there."""
+"""Bytes: more than three times what a whole run keeps there."""
 MASTERS = new_master().line()
 """The master keys of every service that this process starts."""
 
