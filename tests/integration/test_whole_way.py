@@ -20,7 +20,7 @@ from tests.integration.logs import until
 from tests.places import BANDS, SHARED, Place, band, real_places, shipped_places
 from tests.system import System, system
 
-SOME, MANY = 120, 1100
+SOME, MANY = 60, 1100
 """Places an alliance: of each `make test` and `make soak`."""
 RIGHT = 0.998
 """Of many; what the shipped areas must reach. Of some, every one of them that is further from a border than CLEAR_M."""
