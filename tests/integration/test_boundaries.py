@@ -460,7 +460,7 @@ def random_files(count: int, seed: int = 27700) -> Iterator[bytes]:
         yield rng.randbytes(rng.randrange(2_000)) if rng.randrange(10) == 0 else bytes(base)
 
 
-@pytest.mark.parametrize("count", [10, pytest.param(10_000, marks=[pytest.mark.long, pytest.mark.timeout(7200)])])
+@pytest.mark.parametrize("count", [25, pytest.param(10_000, marks=[pytest.mark.long, pytest.mark.timeout(7200)])])
 async def test_random_and_mutated_files_are_taken_or_refused(
     directory: Directory, count: int, figures: Callable[[str], None]
 ) -> None:

@@ -217,6 +217,7 @@ async def test_a_connection_lost_during_a_commit_is_settled_by_looking(db: Datab
     async with running((appender := Appender(db)).run()):
         killer = await asyncpg.connect(db.dsn)
         acknowledged: list[Append] = []
+        killed: list[asyncpg.Record] = []
 
         async def append_some() -> None:
             for _ in range(100):
@@ -229,14 +230,17 @@ async def test_a_connection_lost_during_a_commit_is_settled_by_looking(db: Datab
 
         async def kill() -> None:
             for _ in range(15):
-                await killer.execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                    " WHERE pid <> pg_backend_pid() AND datname = current_database()"
+                killed.extend(
+                    await killer.fetch(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                        " WHERE pid <> pg_backend_pid() AND datname = current_database() AND usename = session_user"
+                    )
                 )
                 await asyncio.sleep(0.03)
 
         await asyncio.gather(*(append_some() for _ in range(16)), kill())
         await killer.close()
+    assert killed
     assert len(acknowledged) > 800
     ids = await db.fetch("SELECT subject, count(*) AS count FROM event GROUP BY subject")
     stored = {row["subject"]: row["count"] for row in ids}
