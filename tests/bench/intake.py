@@ -2,7 +2,8 @@
 
 The peak is the highest rate that is sustained: of all that was due in a trial, everything was answered 201, the last no
 later than 0.1 s after the trial's end. It is found by bisection, beginning around what a closed loop gets. The 99th
-percentile is taken at half of ours' peak, for ours and for the endpoint without I/O, at the same rate.
+percentile is taken at half of ours' peak, for ours, for the endpoint without I/O, and, for the record, for the commit
+alone (pgbench, while the services are idle), all at the same rate: nothing that waits for a commit is quicker than it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from dataclasses import dataclass, field
 
 from deploy.local.process import free_port
 from libs.events.log.roles import RELAY, Login
-from tests.bench import facts
+from tests.bench import facts, pgbench
 from tests.bench.load import Outcome
 from tests.bench.measure import Result, Run
 from tests.bench.parts import ROOT, Parts, issuer, kafka, process
@@ -81,11 +82,11 @@ class Contestant:
 
 def run(parts: Parts, runs: int, tell: Callable[[str], None]) -> tuple[list[Result], dict[str, Contestant]]:
     """The results, and each contestant with all its trials."""
-    against_tutorial, against_no_io, latency = [], [], []
+    against_tutorial, against_no_io, latency, against_commit = [], [], [], []
     with ExitStack() as stack:
         broker = stack.enter_context(kafka(parts))
         issuer_url, token = stack.enter_context(issuer(parts))
-        url = parts.database("intake").url
+        url, pgbenchs = parts.database("intake").url, parts.database("pgbench").owner_url
         settings = {
             "DATABASE_URL": url,
             "KAFKA_BOOTSTRAP_SERVERS": broker.servers,
@@ -114,17 +115,28 @@ def run(parts: Parts, runs: int, tell: Callable[[str], None]) -> tuple[list[Resu
             quiet = no_io.trial(peak / 2, LATENCY_S)
             busy = ours.trial(peak / 2, LATENCY_S)
             settle(url)
+            commit_ms = pgbench.p99_ms(parts, pgbenchs, LATENCY_S, peak / 2)
             against_tutorial.append(Run(peak, theirs))
             against_no_io.append(Run(peak, without))
             latency.append(Run(busy.p99_ms, quiet.p99_ms))
+            against_commit.append(Run(busy.p99_ms, commit_ms))
             tell(
                 f"B2 run {number}: peak ours {peak:,.0f}/s, no I/O {without:,.0f}/s, tutorial {theirs:,.0f}/s; "
-                f"p99 at {peak / 2:,.0f}/s ours {busy.p99_ms:.1f} ms, no I/O {quiet.p99_ms:.1f} ms"
+                f"p99 at {peak / 2:,.0f}/s ours {busy.p99_ms:.1f} ms, no I/O {quiet.p99_ms:.1f} ms, "
+                f"a commit alone {commit_ms:.1f} ms"
             )
     results = [
         Result("B2 intake, peak", "1/s", "FastAPI tutorial: SQLAlchemy session a request", 5, against_tutorial),
         Result("B2 intake, peak", "1/s", "the same endpoint doing no I/O", 0.8, against_no_io),
         Result("B2 intake, p99 at half the peak", "ms", "the same endpoint doing no I/O", 3, latency, "<="),
+        Result(
+            "B2 intake, p99 at half the peak",
+            "ms",
+            "pgbench: the commit alone, the same rows",
+            None,
+            against_commit,
+            "<=",
+        ),
     ]
     return results, contestants
 

@@ -34,8 +34,8 @@ class Result:
     name: str
     unit: str
     peer_name: str
-    goal: float
-    """The ratio to reach, or not to exceed."""
+    goal: float | None
+    """The ratio to reach, or not to exceed; None: for the record."""
     runs: Sequence[Run]
     sense: Literal[">=", "<="] = ">="
 
@@ -52,7 +52,9 @@ class Result:
         return statistics.median(run.ratio for run in self.runs)
 
     @property
-    def met(self) -> bool:
+    def met(self) -> bool | None:
+        if self.goal is None:
+            return None
         return self.ratio >= self.goal if self.sense == ">=" else self.ratio <= self.goal
 
     def as_dict(self) -> dict[str, object]:
@@ -63,7 +65,7 @@ class Result:
             "peer": self.peer,
             "peer_name": self.peer_name,
             "ratio": self.ratio,
-            "goal": f"{self.sense} {self.goal}",
+            "goal": self.goal and f"{self.sense} {self.goal}",
             "met": self.met,
             "runs": [{"ours": run.ours, "peer": run.peer, "ratio": run.ratio} for run in self.runs],
         }
@@ -109,8 +111,8 @@ def show(results: Sequence[Result], console: Console) -> None:
             result.unit,
             f"{result.ratio:.2f}×",
             f"{min(ratios):.2f}–{max(ratios):.2f}",
-            f"{'≥' if result.sense == '>=' else '≤'} {result.goal:g}×",
-            "[green]yes[/]" if result.met else "[red]no[/]",
+            f"{'≥' if result.sense == '>=' else '≤'} {result.goal:g}×" if result.goal else "",
+            {True: "[green]yes[/]", False: "[red]no[/]", None: ""}[result.met],
         )
     console.print(table)
 

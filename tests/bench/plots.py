@@ -22,8 +22,10 @@ def ratios(results: Sequence[Result], path: Path) -> Path:
     for axis, result in zip(axes, results, strict=True):
         axis.plot([0] * len(result.runs), [run.ratio for run in result.runs], "o", color=OURS, alpha=0.5)
         axis.plot(0, result.ratio, "_", color=OURS, markersize=40, markeredgewidth=2)
-        axis.axhline(result.goal, color="#c0392b", linewidth=1)
-        axis.annotate(f"goal {'≥' if result.sense == '>=' else '≤'} {result.goal:g}×", (0.05, result.goal), fontsize=8)
+        if result.goal:
+            axis.axhline(result.goal, color="#c0392b", linewidth=1)
+            goal = f"goal {'≥' if result.sense == '>=' else '≤'} {result.goal:g}×"
+            axis.annotate(goal, (0.05, result.goal), fontsize=8)
         axis.set_title(f"{result.name}\nagainst {result.peer_name.partition(':')[0].partition(',')[0]}", fontsize=8)
         axis.set_ylim(bottom=0)
         axis.set_xticks([])

@@ -1,7 +1,8 @@
-"""Ours in B1: `python -m tests.bench.writers <writers> <seconds>`, DATABASE_URL in the environment.
+"""Ours in B1: `python -m tests.bench.writers <writers> <appends> ready|made`, DATABASE_URL in the environment.
 
 Many writers in one process over one Appender, each one appends a new contact's first event and waits until it is on
-disk, again and again. Prints the appends a second.
+disk, again and again. The events are made and sealed before (`ready`), or each by its writer in the time that counts
+(`made`). Prints the appends a second.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import gc
 import os
 import sys
 import time
+from collections.abc import Iterator
 
 import uvloop
 from uuid_utils import uuid7
@@ -20,35 +22,43 @@ from libs.events.log.database import Database
 from libs.events.log.store import Append
 from tests.bench import facts
 
-WARM_UP_S = 0.5
+WARM_UP = 5_000
 
 
-async def write(writers: int, seconds: float) -> float:
+async def write(writers: int, appends: int, ready: bool) -> float:
     database = await Database.connect(os.environ["DATABASE_URL"], source="/intake")
     appender = Appender(database)
     running = asyncio.create_task(appender.run())
-    counting_from = time.perf_counter() + WARM_UP_S
-    until = counting_from + seconds
-    appended = 0
 
-    async def writer() -> None:
-        nonlocal appended
-        while (now := time.perf_counter()) < until:
-            subject = str(uuid7())
-            await appender.append(Append(subject, 0, (facts.event(subject),)))
-            appended += now >= counting_from
+    async def writer(queue: Iterator[Append]) -> None:
+        for append in queue:
+            await appender.append(append)
 
+    async def write_all(queue: Iterator[Append]) -> None:
+        await asyncio.gather(*(writer(queue) for _ in range(writers)))
+
+    first, rest = _made(WARM_UP), _made(appends)
+    if ready:
+        rest = iter(list(rest))
     # What a service does after it has started (libs.service.run).
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 50)
-    await asyncio.gather(*(writer() for _ in range(writers)))
-    took = time.perf_counter() - counting_from
+    await write_all(first)
+    began = time.perf_counter()
+    await write_all(rest)
+    took = time.perf_counter() - began
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     await database.close()
-    return appended / took
+    return appends / took
+
+
+def _made(appends: int) -> Iterator[Append]:
+    for _ in range(appends):
+        subject = str(uuid7())
+        yield Append(subject, 0, (facts.event(subject),))
 
 
 if __name__ == "__main__":
-    print(uvloop.run(write(int(sys.argv[1]), float(sys.argv[2]))))
+    print(uvloop.run(write(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "ready")))

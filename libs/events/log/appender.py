@@ -19,9 +19,9 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
 
 import asyncpg
+import msgspec
 import structlog
 from asyncpg.pool import PoolConnectionProxy
 
@@ -43,7 +43,7 @@ SWEEP_S = 0.25
 """How often callers past their deadline are looked for; so it may be so much later."""
 
 
-class _Pending(NamedTuple):
+class _Pending(msgspec.Struct, frozen=True):
     append: Append
     future: asyncio.Future[None]
     deadline: float
