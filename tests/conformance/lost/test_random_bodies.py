@@ -184,6 +184,7 @@ def mutated(rng: random.Random, message: bytes) -> bytes:
 
 
 def bodies(count: int, seed: int = 5222) -> Iterator[bytes]:
+    """Messages as they should be, and then as many that mostly are not."""
     rng = random.Random(seed)
     seeds = [
         find(CAMBRIDGE, attributes='serviceBoundary="value" validateLocation="true"').encode(),
@@ -193,6 +194,7 @@ def bodies(count: int, seed: int = 5222) -> Iterator[bytes]:
         f'<listServices xmlns="{LOST}"><service>urn:service:sos</service></listServices>'.encode(),
         *(path.read_bytes() for path in sorted(MESSAGES.glob("*.xml"))),
     ]
+    yield from seeds
     for at in range(count):
         match at % 10:
             case 0:
