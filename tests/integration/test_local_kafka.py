@@ -89,7 +89,7 @@ async def test_what_was_acknowledged_is_there_after_a_kill_and_wrong_partitions_
         assert (await consumer.getone()).value == b"kept"
         await consumer.stop()
     finally:
-        broker.stop()
+        broker.kill()
 
 
 async def test_a_kafka_that_does_not_answer_is_told_with_the_way_out() -> None:
