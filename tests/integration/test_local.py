@@ -185,10 +185,9 @@ def test_the_demo_plays_a_morning_on_every_channel(run: LocalRun) -> None:
     assert "incident-opened" in played.stdout
 
 
-_LATER = [pytest.param(part, marks=pytest.mark.long) for part in ("kafka", "postgres")]
-
-
-@pytest.mark.parametrize("victim", ["router", *_LATER])
+@pytest.mark.parametrize(
+    "victim", ["router", *(pytest.param(it, marks=pytest.mark.long) for it in ("kafka", "postgres"))]
+)
 def test_a_part_that_is_killed_comes_back_and_that_is_said(run: LocalRun, victim: str) -> None:
     run.parts()[victim].kill()
     run.until_it_says(rf"{victim} died \(killed by SIGKILL\)")
