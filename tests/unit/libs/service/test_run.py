@@ -6,49 +6,53 @@ import os
 import re
 import signal
 import socket
-import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
 import pytest
 
+from deploy.local.process import Child
 from libs.service import observe, run
+from tests import nursery
 from tests.unit.libs.service.issuing import LocalIssuer
-
-ROOT = Path(__file__).parents[4]
 
 
 @dataclass
 class Running:
-    process: asyncio.subprocess.Process
-    port: int
-    lines: list[dict[str, Any]]
+    child: Child
+    errors: Path
+    port: int = 0
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    """Of its log, as far as it was read; every line is JSON."""
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
     async def read(self, until: str) -> str:
-        """Read its log up to a line that holds `until`; every line must be JSON."""
-        assert self.process.stdout is not None
+        """Read its log until a line holds `until`; that line."""
         async with asyncio.timeout(15):
-            while line := (await self.process.stdout.readline()).decode():
-                self.lines.append(json.loads(line))
-                if until in line:
-                    return line
-        raise AssertionError(f"it ended without {until!r}: {self.lines}")
+            while not (found := [line for line in self._read() if until in line]):
+                assert self.child.alive(), f"it ended without {until!r}: {self.lines}"
+                await asyncio.sleep(0.02)
+        return found[0]
 
     async def exit_code(self) -> int:
-        assert self.process.stdout is not None
-        async with asyncio.timeout(15):
-            rest = (await self.process.stdout.read()).decode()
-            self.lines += [json.loads(line) for line in rest.splitlines()]
-            return await self.process.wait()
+        code = await asyncio.to_thread(self.child.popen.wait, 15)
+        self._read()
+        return code
+
+    def _read(self) -> list[str]:
+        whole, end, _ = self.child.log.read_text().rpartition("\n")
+        lines = (whole + end).splitlines()
+        self.lines = [json.loads(line) for line in lines]
+        return lines
 
     def events(self) -> list[str]:
         return [line["event"] for line in self.lines]
@@ -56,27 +60,20 @@ class Running:
 
 @asynccontextmanager
 async def running(issuer: str, *, ready: bool = True, **environment: str) -> AsyncIterator[Running]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.unit.libs.service.a_service",
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"], "OIDC_ISSUER": issuer, **environment},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        limit=2**20,
-    )
-    service = Running(process, 0, [])
-    try:
-        if ready:
-            found = re.search(r"http://127\.0\.0\.1:(\d+)", await service.read("Uvicorn running"))
-            assert found is not None
-            service.port = int(found[1])
-        yield service
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+    with TemporaryDirectory() as folder:
+        log, errors = Path(folder, "log"), Path(folder, "errors")
+        settings = {"PATH": os.environ["PATH"], "OIDC_ISSUER": issuer, **environment}
+        child = nursery.start("a service", "tests.unit.libs.service.a_service", log=log, errors=errors, env=settings)
+        service = Running(child, errors)
+        try:
+            log.touch()
+            if ready:
+                found = re.search(r"http://127\.0\.0\.1:(\d+)", await service.read("Uvicorn running"))
+                assert found is not None
+                service.port = int(found[1])
+            yield service
+        finally:
+            child.kill()
 
 
 @asynccontextmanager
@@ -112,7 +109,7 @@ async def test_told_to_stop_it_finishes_what_it_serves_flushes_and_leaves_with_0
                 await asyncio.sleep(0.02)
         slow = asyncio.create_task(client.put("/v1/things/wait/1"))
         await asyncio.sleep(0.3)
-        service.process.send_signal(signal.SIGTERM)
+        service.child.popen.send_signal(signal.SIGTERM)
         await asyncio.sleep(0.3)
         with pytest.raises(httpx.ConnectError):
             async with httpx.AsyncClient() as other:
@@ -130,7 +127,7 @@ async def test_an_idle_connection_does_not_keep_it(local: LocalIssuer, number: s
     async with running(local.url) as service, httpx.AsyncClient(base_url=service.url) as client:
         await client.get("/healthz")
         began = time.monotonic()
-        service.process.send_signal(number)
+        service.child.popen.send_signal(number)
         assert await service.exit_code() == 0
         assert time.monotonic() - began < 3
 
@@ -145,7 +142,7 @@ async def test_what_hangs_does_not_keep_it(local: LocalIssuer, bearer: dict[str,
         hanging = asyncio.create_task(client.put("/v1/things/wait/60", headers=bearer, timeout=60))
         await asyncio.sleep(0.3)
         began = time.monotonic()
-        service.process.send_signal(signal.SIGTERM)
+        service.child.popen.send_signal(signal.SIGTERM)
         assert await service.exit_code() == 70
         assert 2 < time.monotonic() - began < 4
         assert service.events()[-1] == "did not stop in time"
@@ -155,10 +152,10 @@ async def test_what_hangs_does_not_keep_it(local: LocalIssuer, bearer: dict[str,
 
 async def test_a_setting_that_is_missing_is_one_sentence_and_code_2() -> None:
     async with running("ftp://nowhere", ready=False) as service:
-        _, said = await service.process.communicate()
-        assert service.process.returncode == 2
-        assert said.decode().startswith("OIDC_ISSUER: must be an https URL")
-        assert said.count(b"\n") == 1
+        assert await service.exit_code() == 2
+        said = service.errors.read_text()
+        assert said.startswith("OIDC_ISSUER: must be an https URL")
+        assert said.count("\n") == 1
 
 
 async def test_a_start_that_fails_says_where_and_not_what(local: LocalIssuer) -> None:
