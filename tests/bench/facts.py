@@ -72,10 +72,10 @@ MASTERS = new_master().line()
 """Of the services that are measured."""
 
 
-def event(subject: str, *, version: int = 1) -> Event:
-    """An event of a contact's stream, sealed; only its fact and its key are not made anew."""
+def event(subject: str, *, version: int = 1, key: bytes = KEY) -> Event:
+    """An event of a contact's stream, sealed; only its fact, and its key unless one is given, are not made anew."""
     return Event.of(
-        FACT, source="/intake", subject=subject, version=version, force=FORCE, traceparent=TRACEPARENT, key=KEY
+        FACT, source="/intake", subject=subject, version=version, force=FORCE, traceparent=TRACEPARENT, key=key
     )
 
 

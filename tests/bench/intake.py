@@ -22,7 +22,7 @@ from libs.events.log.roles import RELAY, Login
 from tests.bench import facts, pgbench
 from tests.bench.load import Outcome
 from tests.bench.measure import Result, Run
-from tests.bench.parts import ROOT, Parts, issuer, kafka, process
+from tests.bench.parts import ROOT, Parts, intake_settings, issuer, kafka, process
 
 CONNECTIONS = 128
 ADDRESS = "{host:port}"
@@ -87,16 +87,7 @@ def run(parts: Parts, runs: int, tell: Callable[[str], None]) -> tuple[list[Resu
         broker = stack.enter_context(kafka(parts))
         issuer_url, token = stack.enter_context(issuer(parts))
         url, pgbenchs = parts.database("intake").url, parts.database("pgbench").owner_url
-        settings = {
-            "DATABASE_URL": url,
-            "KAFKA_BOOTSTRAP_SERVERS": broker.servers,
-            "KAFKA_USERNAME": broker.username,
-            "KAFKA_PASSWORD": broker.password,
-            "OIDC_ISSUER": issuer_url,
-            "MASTER_KEYS": facts.MASTERS,
-            "SOURCE": "/intake",
-            "HOST": "127.0.0.1",
-        }
+        settings = intake_settings(url, broker, issuer_url)
         served = {
             "ours": (["services.intake"], settings, "/readyz"),
             "no I/O": (["tests.bench.peers.no_io"], settings, "/readyz"),

@@ -25,6 +25,7 @@ from deploy.local.postgres import Postgres
 from deploy.local.process import Child, free_port, spawn, wait_until
 from deploy.local.topics import create_topics
 from libs.events.log.broker import Broker
+from tests.bench import facts
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = "only-for-benchmarks"
@@ -105,6 +106,20 @@ def kafka(parts: Parts) -> Iterator[Broker]:
         yield broker.broker("intake")
     finally:
         broker.stop()
+
+
+def intake_settings(url: str, broker: Broker, issuer_url: str) -> dict[str, str]:
+    """What intake is told, but its port."""
+    return {
+        "DATABASE_URL": url,
+        "KAFKA_BOOTSTRAP_SERVERS": broker.servers,
+        "KAFKA_USERNAME": broker.username,
+        "KAFKA_PASSWORD": broker.password,
+        "OIDC_ISSUER": issuer_url,
+        "MASTER_KEYS": facts.MASTERS,
+        "SOURCE": "/intake",
+        "HOST": "127.0.0.1",
+    }
 
 
 @contextmanager

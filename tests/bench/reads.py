@@ -21,7 +21,7 @@ from libs.service.trace import PURPOSE
 from tests.bench import scope
 from tests.bench.intake import ADDRESS, serving, settle
 from tests.bench.measure import Result, Run
-from tests.bench.parts import FORCES, Parts, issuer, kafka
+from tests.bench.parts import FORCES, Parts, intake_settings, issuer, kafka
 
 CLIENTS = 32
 REQUESTS = 2000
@@ -42,16 +42,7 @@ def run(parts: Parts, runs: int, tell: Callable[[str], None]) -> list[Result]:
     with ExitStack() as stack:
         broker = stack.enter_context(kafka(parts))
         issuer_url, _ = stack.enter_context(issuer(parts))
-        settings = {
-            "DATABASE_URL": logins.url,
-            "KAFKA_BOOTSTRAP_SERVERS": broker.servers,
-            "KAFKA_USERNAME": broker.username,
-            "KAFKA_PASSWORD": broker.password,
-            "OIDC_ISSUER": issuer_url,
-            "CLIENT_RATE_PER_S": "100000",
-            "SOURCE": "/intake",
-            "HOST": "127.0.0.1",
-        }
+        settings = intake_settings(logins.url, broker, issuer_url) | {"CLIENT_RATE_PER_S": "100000"}
         requests = _requests(parts, issuer_url, contacts)
         ours, peer = (
             stack.enter_context(serving(parts, name, [module], settings, "/readyz", requests, CLIENTS))

@@ -20,6 +20,7 @@ from uuid_utils import uuid7
 from deploy.local.databases import Logins
 from libs.events.log import scope, store
 from libs.events.log.database import Database
+from libs.events.log.keyring import Keyring, StreamKey
 from libs.events.log.roles import CONSUMER, READER
 from libs.events.log.scope import Access, Scope
 from libs.events.log.store import Append
@@ -67,16 +68,18 @@ async def measure(logins: Logins, runs: int) -> None:
 
 
 async def fill(consumer: Database) -> list[tuple[str, str]]:
+    """Contacts as intake keeps them: each presented to a force, and sealed with a key of its own."""
+    keyring = Keyring("/intake", lambda: facts.MASTERS)
     contacts = [(FORCES[n % len(FORCES)], str(uuid7())) for n in range(CONTACTS)]
     for at in range(0, CONTACTS, 500):
-        appends = [
-            Append(
-                subject, 0, (facts.event(subject),), (), (Access("brought", holder="gw"), Access("presented", force))
-            )
-            for force, subject in contacts[at : at + 500]
-        ]
+        appends = [_presented(force, subject, keyring.new(subject)) for force, subject in contacts[at : at + 500]]
         await store.append(consumer, appends)
     return contacts
+
+
+def _presented(force: str, subject: str, key: StreamKey) -> Append:
+    access = (Access("brought", holder="gw"), Access("presented", force))
+    return Append(subject, 0, (facts.event(subject, key=key.secret),), (), access, key.new)
 
 
 async def rate(read: Callable[[], Awaitable[None]]) -> float:
