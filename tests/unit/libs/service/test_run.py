@@ -49,8 +49,7 @@ class Running:
         return code
 
     def _read(self) -> list[str]:
-        whole, end, _ = self.child.log.read_text().rpartition("\n")
-        lines = (whole + end).splitlines()
+        *lines, _begun = self.child.log.read_text().split("\n")
         self.lines = [json.loads(line) for line in lines]
         return lines
 
@@ -63,10 +62,10 @@ async def running(issuer: str, *, ready: bool = True, **environment: str) -> Asy
     with TemporaryDirectory() as folder:
         log, errors = Path(folder, "log"), Path(folder, "errors")
         settings = {"PATH": os.environ["PATH"], "OIDC_ISSUER": issuer, **environment}
+        log.touch()
         child = nursery.start("a service", "tests.unit.libs.service.a_service", log=log, errors=errors, env=settings)
         service = Running(child, errors)
         try:
-            log.touch()
             if ready:
                 found = re.search(r"http://127\.0\.0\.1:(\d+)", await service.read("Uvicorn running"))
                 assert found is not None
