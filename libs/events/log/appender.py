@@ -6,11 +6,11 @@ Invariants
   * After a connection was lost during a commit nobody is told anything until the events were looked for by their ids.
     The same append with the same ids is sent again first: whichever of the two commits, the other one conflicts.
 
-A batch is sized by what is queued, never by a timer: an idle caller waits for nobody. A lane sends one batch after the
-other, each in the very turn of the event loop in which the last one's answer came: a turn takes as long as the requests
-that are served in it. Where many wait there are two lanes, each on a connection of its own: while the one's batch is
-being written to disk, the other's is prepared and claims its streams. Appends to one stream, or with one claim, are
-never on their way at once.
+A batch is sized by what is queued, never by a timer: an idle caller waits for nobody. One batch is on its way at a
+time, and the next one leaves in the very turn of the event loop in which its answer came: a turn takes as long as the
+requests that are served in it. Two at once would be half as large each and wait for one another at the order lock: 64
+writers had 44,000 appends a second from one and 35,000 from two, and 13,500 against 8,800 where a commit takes three
+milliseconds more.
 """
 
 from __future__ import annotations
@@ -34,9 +34,6 @@ log = structlog.get_logger(__name__)
 
 MAX_BATCH = 512
 MAX_PENDING = 20_000
-LANES = 2
-WORTH_A_LANE = 16
-"""A batch smaller than this waits for the one before it: a commit costs as much as some sixteen appends."""
 DEADLINE_S = 2.5
 """A caller waits no longer for an answer; then it is Unavailable, and what came of it is found by its key."""
 SWEEP_S = 0.25
@@ -60,13 +57,12 @@ class Appender:
         self._on_commit = on_commit
         self._pending: deque[_Pending] = deque()
         self._runs = False
-        self._lanes: dict[asyncio.Task[None], list[_Pending]] = {}
-        """Each with the batch that it has on its way; none before it takes its first."""
-        self._names: set[str | tuple[str]] = set()
-        """Of all that is under way."""
+        self._sender: asyncio.Task[None] | None = None
+        self._batch: list[_Pending] = []
+        """What is on its way."""
         self._sweeper: asyncio.TimerHandle | None = None
-        self._connections: list[PoolConnectionProxy[asyncpg.Record]] = []
-        """Free, and kept between batches: to take one from the pool each time costs as much as ten appends."""
+        self._connection: PoolConnectionProxy[asyncpg.Record] | None = None
+        """Kept between batches: to take one from the pool each time costs as much as ten appends."""
 
     async def append(self, append: Append) -> None:
         """Return when the events are on disk.
@@ -81,8 +77,8 @@ class Appender:
         future: asyncio.Future[None] = loop.create_future()
         names: list[str | tuple[str]] = [append.subject, *[(claim.key,) for claim in append.claims]]
         self._pending.append(_Pending(append, future, loop.time() + DEADLINE_S, names))
-        if len(self._lanes) < LANES:
-            self._open_lanes()
+        if self._sender is None:
+            self._begin()
         if self._sweeper is None:
             self._sweeper = loop.call_later(SWEEP_S, self._sweep)
         await future
@@ -90,82 +86,55 @@ class Appender:
     def _sweep(self) -> None:
         """One timer for all callers, because one for each costs more than the rest of their append."""
         now = asyncio.get_running_loop().time()
-        for waiting in (*self._lanes.values(), self._pending):
-            for pending in waiting:
-                if now >= pending.deadline and not pending.future.done():
-                    pending.future.set_exception(Unavailable("the append was not confirmed in time"))
-        anybody = self._pending or self._lanes
+        for pending in (*self._batch, *self._pending):
+            if now >= pending.deadline and not pending.future.done():
+                pending.future.set_exception(Unavailable("the append was not confirmed in time"))
+        anybody = self._pending or self._sender
         self._sweeper = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep) if anybody else None
 
     async def run(self) -> None:
         """Commit batches until cancelled; then commit what is still queued."""
         self._runs = True
-        self._open_lanes()
+        self._begin()
         try:
             await asyncio.Event().wait()
         finally:
-            await self._finish()
+            if self._sender is not None:
+                await asyncio.wait([self._sender], timeout=DEADLINE_S)
             self._runs = False
-            while self._connections:
-                await _release(self._database.pool, self._connections.pop())
+            if self._connection is not None:
+                connection, self._connection = self._connection, None
+                await _release(self._database.pool, connection)
 
-    async def _finish(self) -> None:
-        until = asyncio.get_running_loop().time() + DEADLINE_S
-        while self._lanes and (left := until - asyncio.get_running_loop().time()) > 0:
-            await asyncio.wait(self._lanes, timeout=left)
+    def _begin(self) -> None:
+        """In the next turn, with all that is queued by then."""
+        if self._runs and self._pending:
+            self._sender = asyncio.create_task(self._send())
 
-    def _open_lanes(self) -> None:
-        """As many as are worth it. One that is opened begins in the next turn, with all that is queued by then."""
-        while self._runs and len(self._lanes) < LANES and self._is_worth_a_lane():
-            self._lanes[asyncio.create_task(self._drive())] = []
-
-    def _is_worth_a_lane(self) -> bool:
-        """Whether enough waits for one more lane, and for those that are about to begin."""
-        return len(self._pending) >= (WORTH_A_LANE * (1 + self._free()) if self._lanes else 1)
-
-    def _free(self) -> int:
-        """How many lanes have nothing on its way."""
-        return sum(not batch for batch in self._lanes.values())
-
-    async def _drive(self) -> None:
-        """A lane's work, as long as it is worth it."""
-        lane = asyncio.current_task()
-        assert lane is not None
+    async def _send(self) -> None:
+        """One batch after the other, as long as there is any."""
         try:
-            while batch := self._next_batch(self._share()):
-                self._lanes[lane] = batch
-                try:
-                    await self._commit(batch)
-                finally:
-                    self._lanes[lane] = []
-                    for pending in batch:
-                        self._names.difference_update(pending.names)
-                if len(self._lanes) > 1 and len(self._pending) < WORTH_A_LANE:
-                    break
+            while batch := self._next_batch():
+                self._batch = batch
+                await self._commit(batch)
         finally:
-            del self._lanes[lane]
+            self._batch = []
+            self._sender = None
 
-    def _share(self) -> int:
-        """Of what waits, what a free lane takes: lanes that are free at once share it, and take turns from then on."""
-        return min(-(-len(self._pending) // self._free()), MAX_BATCH)
-
-    def _next_batch(self, size: int) -> list[_Pending]:
+    def _next_batch(self) -> list[_Pending]:
         """The callers first in line, no two of one stream or claim; the others keep their order."""
         batch: list[_Pending] = []
         later: list[_Pending] = []
-        names = self._names
-        barred: set[str | tuple[str]] = set()
-        while self._pending and len(batch) < size:
+        names: set[str | tuple[str]] = set()
+        while self._pending and len(batch) < MAX_BATCH:
             pending = self._pending.popleft()
             if pending.future.done():  # its caller has gone
                 continue
-            own = pending.names
-            if names.isdisjoint(own) and (not later or barred.isdisjoint(own)):
-                names.update(own)
+            if names.isdisjoint(pending.names):
                 batch.append(pending)
             else:
-                barred.update(own)  # nobody overtakes it on the same stream
                 later.append(pending)
+            names.update(pending.names)  # also of who waits: nobody overtakes it on the same stream
         self._pending.extendleft(reversed(later))
         return batch
 
@@ -178,19 +147,21 @@ class Appender:
             await asyncio.gather(*(self._settle(pending.append, pending.future) for pending in batch))
             return
         metrics.APPEND_BATCH.observe(len(batch))
-        metrics.APPENDED.inc(sum(len(p.append.events) for p, o in zip(batch, results, strict=True) if not o))
         self._on_commit()
+        appended = 0
         for pending, outcome in zip(batch, results, strict=True):
+            if outcome == APPENDED:
+                appended += len(pending.append.events)
             _answer(pending.append, pending.future, outcome)
+        metrics.APPENDED.inc(appended)
 
     async def _outcomes(self, appends: list[Append]) -> list[int]:
         pool = self._database.pool
-        while self._connections:
-            connection = self._connections.pop()
-            if not connection.is_closed():
-                break
+        connection, self._connection = self._connection, None
+        if connection is not None and connection.is_closed():
             await _release(pool, connection)
-        else:
+            connection = None
+        if connection is None:
             connection = await pool.acquire(timeout=CONNECT_TIMEOUT_S)
         try:
             results = await outcomes(connection, appends)
@@ -199,7 +170,7 @@ class Appender:
                 await self._database.give_up(pool)
             await _release(pool, connection)  # the pool sees whether it is still good for anything
             raise
-        self._connections.append(connection)
+        self._connection = connection
         return results
 
     async def _settle(self, append: Append, future: asyncio.Future[None]) -> None:

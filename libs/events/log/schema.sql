@@ -82,7 +82,8 @@ DECLARE
     taken_keys     text[];
     taken_subjects text[];
     won            text[];
-    created        text[];
+    begun          int := 0;  -- streams, where none of them was there
+    created        text[];    -- where one was
 BEGIN
     -- All together are seldom as large as one may be; then nobody looks at each.
     IF pg_column_size(append.data) > 512 * 1024 - 1024
@@ -139,25 +140,43 @@ BEGIN
     END IF;
 
     IF 0 = ANY (append.expected) THEN
-        WITH made AS (
-            INSERT INTO stream AS s (subject, version, key_version, key)
+        BEGIN
+            -- As a rule none of them is there; to ask for each first would take as long as to insert it.
+            INSERT INTO stream (subject, version, key_version, key)
             SELECT w.subject, w.count, CASE WHEN w.key IS NOT NULL THEN 1 END, w.key
-            FROM unnest(subjects, append.expected, counts, outcomes, keys) AS w (subject, expected, count, outcome, key)
+            FROM (
+                SELECT unnest(subjects) AS subject, unnest(append.expected) AS expected, unnest(counts) AS count,
+                    unnest(outcomes) AS outcome, unnest(keys) AS key
+            ) AS w
             WHERE w.expected = 0 AND w.outcome = 0
-            ORDER BY w.subject
-            -- One whose key was refused before it began: it may begin without one.
-            ON CONFLICT (subject) DO UPDATE SET version = excluded.version
-            WHERE s.version = 0 AND coalesce(excluded.key, '') = ''
-            RETURNING subject
-        )
-        SELECT array_agg(subject) INTO created FROM made;
-        won := won || created;
+            ORDER BY w.subject;
+            GET DIAGNOSTICS begun = ROW_COUNT;
+        EXCEPTION WHEN unique_violation THEN
+            WITH made AS (
+                INSERT INTO stream AS s (subject, version, key_version, key)
+                SELECT w.subject, w.count, CASE WHEN w.key IS NOT NULL THEN 1 END, w.key
+                FROM unnest(subjects, append.expected, counts, outcomes, keys)
+                     AS w (subject, expected, count, outcome, key)
+                WHERE w.expected = 0 AND w.outcome = 0
+                ORDER BY w.subject
+                -- One whose key was refused before it began: it may begin without one.
+                ON CONFLICT (subject) DO UPDATE SET version = excluded.version
+                WHERE s.version = 0 AND coalesce(excluded.key, '') = ''
+                RETURNING subject
+            )
+            SELECT array_agg(subject) INTO created FROM made;
+            won := won || created;
+        END;
     END IF;
 
-    IF coalesce(cardinality(won), 0) < n THEN
-        SELECT array_agg(CASE WHEN o.outcome <> 0 THEN o.outcome WHEN o.subject = ANY (won) THEN 0 ELSE 1 END ORDER BY i)
+    IF coalesce(cardinality(won), 0) + begun < n THEN
+        SELECT array_agg(CASE
+            WHEN o.outcome <> 0 THEN o.outcome
+            WHEN o.subject = ANY (won) OR begun > 0 AND o.expected = 0 THEN 0
+            ELSE 1
+        END ORDER BY i)
         INTO outcomes
-        FROM unnest(subjects, outcomes) WITH ORDINALITY AS o (subject, outcome, i);
+        FROM unnest(subjects, append.expected, outcomes) WITH ORDINALITY AS o (subject, expected, outcome, i);
         -- What a loser had claimed in this very call is free again. A claim that stood before is not ours to free:
         -- it was inserted by another transaction.
         DELETE FROM claim
@@ -179,8 +198,11 @@ BEGIN
 
     INSERT INTO event (position, version, time, id, causation_id, subject, type, force, traceparent, data)
     SELECT nextval('event_position'), e.version, e.time, e.id, e.causation_id, e.subject, e.type, e.force, e.traceparent, e.data
-    FROM unnest(event_appends, event_subjects, versions, ids, types, times, forces, causation_ids, traceparents, append.data)
-         AS e (append, subject, version, id, type, time, force, causation_id, traceparent, data)
+    FROM (
+        SELECT unnest(event_appends) AS append, unnest(event_subjects) AS subject, unnest(versions) AS version,
+            unnest(ids) AS id, unnest(types) AS type, unnest(times) AS time, unnest(forces) AS force,
+            unnest(causation_ids) AS causation_id, unnest(traceparents) AS traceparent, unnest(append.data) AS data
+    ) AS e
     WHERE outcomes[e.append] = 0;
 
     RETURN outcomes;
