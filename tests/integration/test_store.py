@@ -114,6 +114,19 @@ async def test_one_bad_append_harms_nobody_else(db: Database) -> None:
     assert await db.fetchval("SELECT count(*) FROM event") == 51
 
 
+async def test_each_of_one_call_has_its_own_outcome_whatever_becomes_of_the_others(db: Database) -> None:
+    known, taken = an_append(claims=(Claim("taken", b""),)), (Claim("taken", b""),)
+    await store.append(db, [known])
+    stale, follows, claims = an_append(after=9), an_append(known.subject, after=1), an_append(claims=taken)
+    assert await store.outcomes(db, [an_append(), stale, follows, claims, an_append()]) == [0, 1, 0, 2, 0]
+    # One that is there already among those that are said to be new: they are asked for one by one.
+    there, stale = an_append(known.subject), an_append(known.subject, after=1)
+    assert await store.outcomes(db, [an_append(), there, an_append(claims=taken), an_append()]) == [0, 1, 2, 0]
+    assert await store.outcomes(db, [stale, an_append()]) == [1, 0]
+    assert numbers(await store.load(db, known.subject)) == [1, 2]
+    assert await db.fetchval("SELECT count(*) FROM event") == 7
+
+
 async def test_appends_to_one_stream_in_one_moment_keep_their_order(db: Database) -> None:
     subject = str(uuid4())
     async with running((appender := Appender(db)).run()):
