@@ -48,9 +48,11 @@ test: venv ## unit, conformance, integration and fault tests on the real Postgre
 faults: venv ## the fault tests, in full
 	$(RUN) pytest tests/faults --long
 
-soak: venv ## the other long tests: thousands of real places, ten thousand bodies
+soak: venv ## the other long tests: thousands of real places, ten thousand bodies; and that every benchmark runs to its end
 	$(RUN) pytest tests/integration tests/conformance tests/unit -m long --long
 	$(RUN) pytest tests/integration/bad_input/test_with_schemathesis.py tests/integration/bad_input/test_tokens.py --long
+	@$(PYTHON) deploy/local/bootstrap.py --group bench
+	$(RUN) tests.bench --runs 1
 
 schemas: venv ## write the JSON Schemas anew from the event types
 	$(RUN) libs.events.schemas
