@@ -51,15 +51,14 @@ faults: venv ## the fault tests, in full
 soak: venv ## the other long tests: thousands of real places, ten thousand bodies; and that every benchmark runs to its end
 	$(RUN) pytest tests/integration tests/conformance tests/unit -m long --long
 	$(RUN) pytest tests/integration/bad_input/test_with_schemathesis.py tests/integration/bad_input/test_tokens.py --long
-	@$(PYTHON) deploy/local/bootstrap.py --group bench
-	$(RUN) tests.bench --runs 1
+	@$(MAKE) --no-print-directory bench RUNS=1
 
 schemas: venv ## write the JSON Schemas anew from the event types
 	$(RUN) libs.events.schemas
 
-bench: ## measure against the peers; writes build/bench.json
+bench: ## measure against the peers; writes build/bench.json (RUNS=5)
 	@$(PYTHON) deploy/local/bootstrap.py --group bench
-	$(RUN) tests.bench
+	$(RUN) tests.bench --runs $(or $(RUNS),5)
 
 accuracy: ## how often the right force is named, by distance from a border; draws build/accuracy.png
 	@$(PYTHON) deploy/local/bootstrap.py --group bench

@@ -150,6 +150,29 @@ async def test_what_waits_goes_in_one_commit(db: Database) -> None:
         await until(lambda: appender._sender is None)
 
 
+async def test_told_to_stop_it_serves_who_waits_and_whom_it_has_answered_and_then_nobody(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("libs.events.log.appender.DEADLINE_S", 1.0)
+    appender = Appender(db)
+    told = asyncio.create_task(appender.run())
+
+    async def one_after_the_other() -> None:
+        for _ in range(5):
+            await appender.append(an_append())  # each in the turn in which the one before it is answered
+
+    waiting = asyncio.create_task(one_after_the_other())
+    while not appender._batch:
+        await asyncio.sleep(0)
+    told.cancel()
+    await waiting
+    await asyncio.wait([told])
+    assert appender._connection is None, "it is the pool's again"
+    with pytest.raises(Unavailable):
+        await appender.append(an_append())
+    assert await db.fetchval("SELECT count(*) FROM event") == 5
+
+
 async def test_an_event_over_the_limit_is_refused_alone(db: Database) -> None:
     def of(size: int) -> Append:
         fact = ContactMessageAdded(message_id="x" * size, sender="caller")

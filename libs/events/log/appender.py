@@ -99,8 +99,10 @@ class Appender:
         try:
             await asyncio.Event().wait()
         finally:
-            if self._sender is not None:
-                await asyncio.wait([self._sender], timeout=DEADLINE_S)
+            until = asyncio.get_running_loop().time() + DEADLINE_S
+            # Whoever was answered may append again, and is served too.
+            while self._sender is not None and (left := until - asyncio.get_running_loop().time()) > 0:
+                await asyncio.wait([self._sender], timeout=left)
             self._runs = False
             if self._connection is not None:
                 connection, self._connection = self._connection, None

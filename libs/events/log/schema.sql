@@ -82,8 +82,7 @@ DECLARE
     taken_keys     text[];
     taken_subjects text[];
     won            text[];
-    begun          int := 0;  -- streams, where none of them was there
-    created        text[];    -- where one was
+    begun          int := 0;  -- streams that are new, where none of those said to be was there
 BEGIN
     -- All together are seldom as large as one may be; then nobody looks at each.
     IF pg_column_size(append.data) > 512 * 1024 - 1024
@@ -141,7 +140,8 @@ BEGIN
 
     IF 0 = ANY (append.expected) THEN
         BEGIN
-            -- As a rule none of them is there; to ask for each first would take as long as to insert it.
+            -- As a rule none of them is there; to ask for each first would take as long as to insert it. Unnested in the
+            -- select list: in FROM, each column would first be written into a table of its own.
             INSERT INTO stream (subject, version, key_version, key)
             SELECT w.subject, w.count, CASE WHEN w.key IS NOT NULL THEN 1 END, w.key
             FROM (
@@ -164,15 +164,14 @@ BEGIN
                 WHERE s.version = 0 AND coalesce(excluded.key, '') = ''
                 RETURNING subject
             )
-            SELECT array_agg(subject) INTO created FROM made;
-            won := won || created;
+            SELECT won || array_agg(subject) INTO won FROM made;
         END;
     END IF;
 
     IF coalesce(cardinality(won), 0) + begun < n THEN
         SELECT array_agg(CASE
             WHEN o.outcome <> 0 THEN o.outcome
-            WHEN o.subject = ANY (won) OR begun > 0 AND o.expected = 0 THEN 0
+            WHEN o.subject = ANY (won) OR (begun > 0 AND o.expected = 0) THEN 0
             ELSE 1
         END ORDER BY i)
         INTO outcomes
