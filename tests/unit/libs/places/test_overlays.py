@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 import shapely
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from libs.places import DamagedArea
@@ -22,11 +24,12 @@ def test_points_lines_and_areas_come_back_as_they_were() -> None:
 
 
 @given(st.integers(0, 200), st.binary(max_size=20))
-def test_chunks_that_were_altered_are_refused(at: int, content: bytes) -> None:
+@example(at=59, content=b"\x08")
+def test_chunks_that_were_altered_are_refused_or_say_the_same(at: int, content: bytes) -> None:
+    """The same: what fills up the last byte of a deflate stream means nothing."""
     whole = b"".join(encode_features(PLACES))
-    if (altered := whole[:at] + content + whole[at + 1 :]) != whole:
-        with pytest.raises(DamagedArea):
-            decode_features([altered])
+    with suppress(DamagedArea):
+        assert decode_features([whole[:at] + content + whole[at + 1 :]]) == PLACES
 
 
 @pytest.mark.parametrize(
