@@ -37,10 +37,8 @@ ITSELF, OPERATOR = "kafka", "operator"
 JVM = (
     "-Xms64m",
     "-Xmx512m",
-    "-XX:+UseG1GC",
-    "-XX:MaxGCPauseMillis=20",
-    "-XX:InitiatingHeapOccupancyPercent=35",
-    "-XX:+ExplicitGCInvokesConcurrent",
+    # one thread that works and is done: what G1 does beside the broker is taken from PostgreSQL and the services
+    "-XX:+UseSerialGC",
     # compiled once and simply: ready in half the processor time
     "-XX:TieredStopAtLevel=1",
     "-XX:+ExitOnOutOfMemoryError",

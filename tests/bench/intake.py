@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from deploy.local.process import free_port
 from libs.events.log.roles import RELAY, Login
@@ -103,6 +105,7 @@ def run(parts: Parts, runs: int, tell: Callable[[str], None]) -> tuple[list[Resu
             peak = ours.find_peak()
             settle(url)
             theirs = tutorial.find_peak()
+            settle(url)
             quiet = no_io.trial(peak / 2, LATENCY_S)
             busy = ours.trial(peak / 2, LATENCY_S)
             settle(url)
@@ -142,11 +145,16 @@ def serving(
     requests: list[str],
     connections: int = CONNECTIONS,
 ) -> Iterator[Contestant]:
-    """A service as a process, with a generator that sends it these requests in turn."""
+    """A service as a process, with a generator that sends it these requests in turn.
+
+    The generator has a core that the service has not. Linux wakes who gets an answer on the core of whom it is from:
+    left alone, the two took turns on one at every answer, for a tenth of a second and longer, with the other core
+    idle, and a request cost the service twice its time.
+    """
     port = free_port()
     address = f"127.0.0.1:{port}"
     environment = {**settings, "PORT": str(port)}
-    with process(parts, name.replace("/", ""), module, environment, f"http://{address}{ready}"):
+    with process(parts, name.replace("/", ""), module, environment, f"http://{address}{ready}") as service:
         generator = subprocess.Popen(
             [sys.executable, "-m", "tests.bench.load", address],
             stdin=subprocess.PIPE,
@@ -156,6 +164,7 @@ def serving(
             cwd=ROOT,
         )
         try:
+            _part(service.pid, generator.pid)
             assert generator.stdin
             plan = {"requests": [one.replace(ADDRESS, address) for one in requests], "connections": connections}
             print(json.dumps(plan), file=generator.stdin, flush=True)
@@ -163,6 +172,13 @@ def serving(
         finally:
             generator.kill()
             generator.communicate()
+
+
+def _part(service: int, generator: int) -> None:
+    *others, last = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(generator, {last})
+    for thread in Path(f"/proc/{service}/task").iterdir():
+        os.sched_setaffinity(int(thread.name), others or {last})
 
 
 def _request(token: str, body: dict[str, object]) -> str:
@@ -178,7 +194,8 @@ def _request(token: str, body: dict[str, object]) -> str:
 
 
 def settle(url: str) -> None:
-    """Wait until the relay has carried everything to Kafka, so that it is nobody else's burden."""
+    """Wait until the relay has carried everything to Kafka and the kernel everything to the disk, so that it is nobody
+    else's burden: what a search for a peak leaves behind is written half a minute later, and holds commits up then."""
 
     async def wait() -> None:
         connection = await Login(url).connect(RELAY, server_settings={})
@@ -192,3 +209,4 @@ def settle(url: str) -> None:
             await connection.close()
 
     asyncio.run(wait())
+    os.sync()

@@ -149,6 +149,18 @@ async def test_what_waits_goes_in_one_commit(db: Database) -> None:
         assert commits() - before == 2, "what came while one was on its way went together"
         await until(lambda: appender._sender is None)
 
+        async def twice() -> None:
+            await appender.append(an_append())
+            await appender.append(an_append())
+
+        before = commits()
+        again = asyncio.create_task(twice())
+        while not appender._batch:
+            await asyncio.sleep(0)
+        await asyncio.gather(again, *(appender.append(an_append()) for _ in range(10)))
+        assert commits() - before == 2, "who appends again on being answered goes with those who wait"
+        await until(lambda: appender._sender is None)
+
 
 async def test_told_to_stop_it_serves_who_waits_and_whom_it_has_answered_and_then_nobody(
     db: Database, monkeypatch: pytest.MonkeyPatch

@@ -7,8 +7,9 @@ Invariants
     The same append with the same ids is sent again first: whichever of the two commits, the other one conflicts.
 
 A batch is sized by what is queued, never by a timer: an idle caller waits for nobody. One batch is on its way at a
-time, and the next one leaves in the very turn of the event loop in which its answer came: a turn takes as long as the
-requests that are served in it. Two at once would be half as large each and wait for one another at the order lock: 64
+time. The next one leaves one turn of the event loop after the answer, so that whoever is answered or decided upon in
+this turn goes with it and not a commit later: a tenth fewer batches and p99 at half of intake's peak (two turns are
+worse again). Two on their way at once would be half as large each and wait for one another at the order lock: 64
 writers had 44,000 appends a second from one and 35,000 from two, and 13,500 against 8,800 where a commit takes three
 milliseconds more.
 """
@@ -119,6 +120,7 @@ class Appender:
             while batch := self._next_batch():
                 self._batch = batch
                 await self._commit(batch)
+                await asyncio.sleep(0)  # who is about to append goes with the next one
         finally:
             self._batch = []
             self._sender = None
