@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -179,7 +179,8 @@ def _part(service: int, generator: int) -> None:
     *others, last = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(generator, {last})
     for thread in Path(f"/proc/{service}/task").iterdir():
-        os.sched_setaffinity(int(thread.name), others or {last})
+        with suppress(ProcessLookupError):  # it has ended meanwhile
+            os.sched_setaffinity(int(thread.name), others or {last})
 
 
 def _request(token: str, body: dict[str, object]) -> str:
