@@ -15,16 +15,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from deploy.local.process import free_port
 from libs.events.log.roles import RELAY, Login
 from tests.bench import facts, pgbench
 from tests.bench.load import Outcome
 from tests.bench.measure import Result, Run
-from tests.bench.parts import ROOT, Parts, intake_settings, issuer, kafka, process
+from tests.bench.parts import ROOT, SERVICE_CORES, Parts, apart, intake_settings, issuer, kafka, keep_to, process
 
 CONNECTIONS = 128
 ADDRESS = "{host:port}"
@@ -33,8 +32,9 @@ BODIES = 1000
 TRIAL_S = 2.5
 BISECTIONS = 4
 CLOSED_S = 1.5
-LATENCY_S = 10.0
-"""So long that one stall of the disk (up to 100 ms, twice a minute on some virtual machines) is no hundredth of it."""
+LATENCY_S = 20.0
+"""So long that one stall of the disk (up to 100 ms, twice a minute on some virtual machines), with what waits behind
+it, is no hundredth of it."""
 SUSTAINED_S = 0.1
 WARM_UP_S = 2.0
 SETTLE_LIMIT_S = 60.0
@@ -87,6 +87,7 @@ def run(parts: Parts, runs: int, tell: Callable[[str], None]) -> tuple[list[Resu
     """The results, and each contestant with all its trials."""
     against_tutorial, against_no_io, latency, against_commit = [], [], [], []
     with ExitStack() as stack:
+        stack.enter_context(apart())
         broker = stack.enter_context(kafka(parts))
         issuer_url, token = stack.enter_context(issuer(parts))
         url, pgbenchs = parts.database("intake").url, parts.database("pgbench").owner_url
@@ -146,12 +147,7 @@ def serving(
     requests: list[str],
     connections: int = CONNECTIONS,
 ) -> Iterator[Contestant]:
-    """A service as a process, with a generator that sends it these requests in turn.
-
-    The generator has a core that the service has not. Linux wakes who gets an answer on the core of whom it is from:
-    left alone, the two took turns on one at every answer, for a tenth of a second and longer, with the other core
-    idle, and a request cost the service twice its time.
-    """
+    """A service as a process, with a generator that sends it these requests in turn. To be used in `apart`."""
     port = free_port()
     address = f"127.0.0.1:{port}"
     environment = {**settings, "PORT": str(port)}
@@ -165,7 +161,7 @@ def serving(
             cwd=ROOT,
         )
         try:
-            _part(service.pid, generator.pid)
+            keep_to(SERVICE_CORES, service.pid)
             assert generator.stdin
             plan = {"requests": [one.replace(ADDRESS, address) for one in requests], "connections": connections}
             print(json.dumps(plan), file=generator.stdin, flush=True)
@@ -173,14 +169,6 @@ def serving(
         finally:
             generator.kill()
             generator.communicate()
-
-
-def _part(service: int, generator: int) -> None:
-    *others, last = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(generator, {last})
-    for thread in Path(f"/proc/{service}/task").iterdir():
-        with suppress(ProcessLookupError):  # it has ended meanwhile
-            os.sched_setaffinity(int(thread.name), others or {last})
 
 
 def _request(token: str, body: dict[str, object]) -> str:

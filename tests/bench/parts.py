@@ -10,12 +10,13 @@ import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 
 import asyncpg
+import psutil
 
 from deploy.local.databases import Logins, make_database, migrate
 from deploy.local.issuer import make_token
@@ -32,6 +33,11 @@ PASSWORD = "only-for-benchmarks"
 FORCES = ("bedfordshire", "cambridgeshire", "hertfordshire")
 SEGMENTS = 50
 """Of WAL, of 16 MiB each: as much as is written between two checkpoints."""
+
+
+_first, *_rest = sorted(os.sched_getaffinity(0))
+SERVICE_CORES = {_first}
+OTHER_CORES = set(_rest) or SERVICE_CORES
 
 
 @dataclass(frozen=True)
@@ -106,6 +112,31 @@ def kafka(parts: Parts) -> Iterator[Broker]:
         yield broker.broker("intake")
     finally:
         broker.stop()
+
+
+@contextmanager
+def apart() -> Iterator[None]:
+    """While the block runs, a service has a core to itself: PostgreSQL, and all that is started in the block but
+    services, run on the others.
+
+    A database and a broker have machines of their own; here they would share a service's core as chance has it, and
+    that of a service which has neither they would not. Linux wakes who gets a message on the core of whom it is from: a
+    load generator and its service took turns on one for a tenth of a second and longer, with the other core idle.
+    """
+    keep_to(OTHER_CORES, os.getpid())
+    try:
+        yield
+    finally:
+        keep_to(SERVICE_CORES | OTHER_CORES, os.getpid())
+
+
+def keep_to(cores: set[int], process: int) -> None:
+    """This process, those it has started, and what they start from now on, run on these cores."""
+    for one in (psutil.Process(process), *psutil.Process(process).children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+            for thread in one.threads():
+                with suppress(ProcessLookupError):
+                    os.sched_setaffinity(thread.id, cores)
 
 
 def intake_settings(url: str, broker: Broker, issuer_url: str) -> dict[str, str]:

@@ -21,7 +21,7 @@ from libs.service.trace import PURPOSE
 from tests.bench import scope
 from tests.bench.intake import ADDRESS, serving, settle
 from tests.bench.measure import Result, Run
-from tests.bench.parts import FORCES, Parts, intake_settings, issuer, kafka
+from tests.bench.parts import FORCES, Parts, apart, intake_settings, issuer, kafka
 
 CLIENTS = 32
 REQUESTS = 2000
@@ -40,6 +40,7 @@ def run(parts: Parts, runs: int, tell: Callable[[str], None]) -> list[Result]:
     logins = parts.database("reads")
     contacts = uvloop.run(_fill(logins))
     with ExitStack() as stack:
+        stack.enter_context(apart())
         broker = stack.enter_context(kafka(parts))
         issuer_url, _ = stack.enter_context(issuer(parts))
         settings = intake_settings(logins.url, broker, issuer_url) | {"CLIENT_RATE_PER_S": "100000"}
