@@ -46,8 +46,6 @@ class _Pending(msgspec.Struct, frozen=True):
     append: Append
     future: asyncio.Future[None]
     deadline: float
-    names: list[str | tuple[str]]
-    """Its subject, and its claims' keys as tuples of one: no other with one of them is under way with it."""
 
 
 class Appender:
@@ -77,8 +75,7 @@ class Appender:
             raise Unavailable("too many appends are waiting")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
-        names: list[str | tuple[str]] = [append.subject, *[(claim.key,) for claim in append.claims]]
-        self._pending.append(_Pending(append, future, loop.time() + DEADLINE_S, names))
+        self._pending.append(_Pending(append, future, loop.time() + DEADLINE_S))
         if self._sender is None:
             self._begin()
         if self._sweeper is None:
@@ -135,11 +132,9 @@ class Appender:
             pending = self._pending.popleft()
             if pending.future.done():  # its caller has gone
                 continue
-            if names.isdisjoint(pending.names):
-                batch.append(pending)
-            else:
-                later.append(pending)
-            names.update(pending.names)  # also of who waits: nobody overtakes it on the same stream
+            its = _names(pending.append)
+            (batch if names.isdisjoint(its) else later).append(pending)
+            names.update(its)  # also of who waits: nobody overtakes it on the same stream
         self._pending.extendleft(reversed(later))
         return batch
 
@@ -195,6 +190,11 @@ class Appender:
             except Exception as error:
                 if not future.done():
                     future.set_exception(error)
+
+
+def _names(append: Append) -> tuple[str | tuple[str], ...]:
+    """Its subject, and its claims' keys as tuples of one: no other with one of them goes in the same batch."""
+    return (append.subject, *((claim.key,) for claim in append.claims)) if append.claims else (append.subject,)
 
 
 async def _release(pool: asyncpg.Pool[asyncpg.Record], connection: PoolConnectionProxy[asyncpg.Record]) -> None:

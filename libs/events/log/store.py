@@ -97,17 +97,19 @@ def check(append: Append) -> None:
 
     Raises EventTooLarge; ValueError where the versions do not follow `expected`, or text cannot be kept.
     """
-    if not append.events or not append.subject:
+    subject, version = append.subject, append.expected
+    if not append.events or not subject:
         raise ValueError("an append holds at least one event, and names its stream")
     texts: list[str] = []
-    for version, event in enumerate(append.events, append.expected + 1):
-        if event.version != version or event.subject != append.subject:
-            raise ValueError(f"event {event.id} is not version {version} of {append.subject}")
+    for event in append.events:
+        version += 1
+        if event.version != version or event.subject != subject:
+            raise ValueError(f"event {event.id} is not version {version} of {subject}")
         if event.is_readable:
             raise ValueError(f"{event.type} says who somebody is, and is not sealed")
         if len(event.data) > MAX_EVENT_BYTES - HEADERS_BYTES:
             raise EventTooLarge(f"{event.type}: {len(event.data)} bytes; 512 KiB with its headers is the limit")
-        texts += (event.subject, event.source, event.type, event.force or "", event.traceparent or "")
+        texts.append(f"{subject}{event.source}{event.type}{event.force or ''}{event.traceparent or ''}")
     for claim in append.claims:
         if not claim.key:
             raise ValueError("a claim's key is empty")
