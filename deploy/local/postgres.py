@@ -34,7 +34,7 @@ SETTINGS: Mapping[str, str] = {
     "unix_socket_directories": "",
     "fsync": "on",
     "max_connections": "200",
-    "shared_buffers": "128MB",
+    "shared_buffers": "1GB",
     "jit": "off",
     "timezone": "UTC",
     "log_timezone": "UTC",
