@@ -81,8 +81,9 @@ class Parts:
 
 @contextmanager
 def postgres(settings: Mapping[str, str] | None = None) -> Iterator[Parts]:
-    """PostgreSQL as `make run` has it, fsync on, as it is after a while: its WAL goes into segments that are there.
-    To make a new one takes 40 ms or more, in which nothing is committed, as a fresh server does for every 16 MiB."""
+    """PostgreSQL as `make run` has it, fsync on, as it is after a while: its WAL goes into segments that are there, and
+    it has used all of its memory before. To make a new segment takes 40 ms or more, in which nothing is committed, as a
+    fresh server does for every 16 MiB; and the kernel has to clear each page of memory that is used first."""
     folder = Path(tempfile.mkdtemp(prefix="hueandcry-bench-"))
     folder.chmod(0o711)
     # A checkpoint on the way would have the first segments used again, and no more made.
@@ -94,6 +95,7 @@ def postgres(settings: Mapping[str, str] | None = None) -> Iterator[Parts]:
         server.stop()
         server.settings = {"min_wal_size": "1GB", **(settings or {})}
         server.start()
+        asyncio.run(_use_memory(server.admin_url))
         yield Parts(folder, server)
     finally:
         server.stop()
@@ -111,6 +113,15 @@ async def _use_segments(admin_url: str) -> None:
     await connection.close()
     if ready < SEGMENTS - 1:  # the one that is written to is one of them
         raise RuntimeError(f"{ready} segments of WAL are ready to be written to; {SEGMENTS - 1} should be")
+
+
+async def _use_memory(admin_url: str) -> None:
+    connection = await asyncpg.connect(admin_url)
+    await connection.execute("CREATE UNLOGGED TABLE filling (bytes text STORAGE PLAIN)")
+    pages: int = await connection.fetchval("SELECT setting::int FROM pg_settings WHERE name = 'shared_buffers'")
+    await connection.execute(f"INSERT INTO filling SELECT repeat('x', 8000) FROM generate_series(1, {pages})")
+    await connection.execute("DROP TABLE filling")
+    await connection.close()
 
 
 @contextmanager
