@@ -34,7 +34,7 @@ SETTINGS: Mapping[str, str] = {
     "unix_socket_directories": "",
     "fsync": "on",
     "max_connections": "200",
-    "shared_buffers": "1GB",
+    "shared_buffers": "1GB",  # taken as it is used; with 128MB an append had to write others' pages out first
     "jit": "off",
     "timezone": "UTC",
     "log_timezone": "UTC",
