@@ -35,7 +35,6 @@ SEGMENTS = 64
 """Of WAL, of 16 MiB each, that are there to be written to: as many as a server keeps (max_wal_size, 1 GB), and as are
 used from one checkpoint to the end of the next, which takes nearly as long as the time between them."""
 
-
 _first, *_rest = sorted(os.sched_getaffinity(0))
 SERVICE_CORES = {_first}
 OTHER_CORES = set(_rest) or SERVICE_CORES
@@ -86,14 +85,15 @@ def postgres(settings: Mapping[str, str] | None = None) -> Iterator[Parts]:
     fresh server does for every 16 MiB; and the kernel has to clear each page of memory that is used first."""
     folder = Path(tempfile.mkdtemp(prefix="hueandcry-bench-"))
     folder.chmod(0o711)
+    kept = {"min_wal_size": "1GB", **(settings or {})}
     # A checkpoint on the way would have the first segments used again, and no more made.
-    unlimited = {"min_wal_size": "1GB", "max_wal_size": "8GB"}
+    unlimited = {**kept, "max_wal_size": "8GB"}
     server = Postgres(folder / "postgres", free_port(), PASSWORD, folder / "postgres.log", unlimited)
     try:
         server.start()
         asyncio.run(_use_segments(server.admin_url))
         server.stop()
-        server.settings = {"min_wal_size": "1GB", **(settings or {})}
+        server.settings = kept
         server.start()
         asyncio.run(_use_memory(server.admin_url))
         yield Parts(folder, server)
