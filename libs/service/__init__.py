@@ -31,6 +31,7 @@ To withstand and to be watched
     wire, limits   what a request may be: on the socket, in the application
     rates          how much one client may ask; emergencies pass
     deadline       how long a request may take
+    abreast        many requests at once, through one part of the work after the other
     observe        around every request: id, trace, headers, log line, metrics
     context        the request being served
     logs           JSON lines without personal data

@@ -215,7 +215,9 @@ async def authenticate(request: Request) -> Caller:
     A good token is always verified, whoever else is behind its address.
     """
     try:
-        return await _authenticate(request)
+        token = _bearer(request)
+        verifier: tokens.Verifier = request.app.state.verifier
+        return verifier.remembered(token) or await verifier.caller(token)
     except Unauthenticated:
         rates: Rates = request.app.state.rates
         if (over := rates.bad_token(request.client.host if request.client else "")) is not None:
@@ -223,18 +225,19 @@ async def authenticate(request: Request) -> Caller:
         raise
 
 
-async def _authenticate(request: Request) -> Caller:
+def _bearer(request: Request) -> str:
+    """The token of a request. Raises Unauthenticated where there is none."""
     given = [value for name, value in request.scope["headers"] if name == b"authorization"]
     if not given:
         raise tokens.missing("A bearer token is required: Authorization: Bearer <token>.")
     if len(given) > 1:
         raise tokens.refused("malformed", "There is more than one Authorization header.")
-    scheme, _, token = given[0].decode("latin-1").partition(" ")
+    header: str = given[0].decode("latin-1")
+    scheme, _, token = header.partition(" ")
     token = token.strip()
     if scheme.lower() != "bearer" or not token:
         raise tokens.missing("The Authorization header must be: Bearer <token>.")
-    verifier: tokens.Verifier = request.app.state.verifier
-    return await verifier.caller(token)
+    return token
 
 
 def check_complete(app: FastAPI) -> list[str]:

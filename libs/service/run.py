@@ -47,23 +47,20 @@ EXIT_S = 9.5
 
 
 class Application(FastAPI):
-    """FastAPI's application with what every request passes first around it: `observe`, `limits`, then `inner`, which is
-    FastAPI itself unless something stands before it."""
+    """FastAPI's application with what every request passes first around it: `observe`, `limits`, then FastAPI itself,
+    unless something stands before it (`limits.app`)."""
 
-    inner: ASGIApp
+    limits: limits.Limits
     outer: ASGIApp
 
     def bound(self, *, max_body_bytes: int, deadline_s: float, files: Mapping[tuple[str, str], float]) -> None:
-        self.inner = super().__call__
-        limited = limits.Limits(self._inner, max_body_bytes=max_body_bytes, deadline_s=deadline_s, files=files)
-        self.outer = observe.Observe(limited)
+        inner = super().__call__
+        self.limits = limits.Limits(inner, max_body_bytes=max_body_bytes, deadline_s=deadline_s, files=files)
+        self.outer = observe.Observe(self.limits)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["app"] = self
         await (self.outer if scope["type"] == "http" else super().__call__)(scope, receive, send)
-
-    async def _inner(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.inner(scope, receive, send)
 
 
 def service_app(

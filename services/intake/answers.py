@@ -14,6 +14,7 @@ from libs.events.types.routing import Cause
 from libs.service.bodies import PERSONAL, Answer
 from services.intake.contact import EndReason, Sender
 from services.intake.decisions import Decision
+from services.intake.desk import Receipt
 from services.intake.known import Contact, KnownLocation
 from services.intake.legs import Leg
 
@@ -177,6 +178,26 @@ class ContactView(Answer):
     """Since then nothing that identified a person can be shown to anybody."""
     person: Annotated[PersonView | None, PERSONAL]
     routing: Routing
+
+
+def contact_taken(receipt: Receipt, decision: Decision | None) -> bytes:
+    """The receipt as a `ContactTaken`, in JSON. Every contact has one, so that msgspec writes it: through the model it
+    took a tenth of all the processor time that intake spends on a contact."""
+    routing = _PENDING if decision is None else msgspec.Raw(routing_of(decision).json_bytes())
+    return _encode(_Taken(receipt.contact, receipt.reference, receipt.received_at, routing))
+
+
+class _Taken(msgspec.Struct, rename="camel"):
+    """Written as `ContactTaken` documents it."""
+
+    id: str
+    reference: str
+    received_at: datetime
+    routing: msgspec.Raw
+
+
+_PENDING = msgspec.Raw(PENDING.json_bytes())
+_encode = msgspec.json.Encoder().encode
 
 
 def routing_of(decision: Decision | None) -> Pending | Routed:

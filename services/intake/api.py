@@ -31,6 +31,7 @@ from services.intake.answers import (
     LegTaken,
     LocationTaken,
     MessageTaken,
+    contact_taken,
     routing_of,
     view_of,
 )
@@ -47,7 +48,7 @@ from services.intake.contact import (
 )
 from services.intake.contact import end_of as the_end_of
 from services.intake.desk import Changed, Desk
-from services.intake.json_route import JsonRoute
+from services.intake.json_route import JsonBytes, JsonRoute
 from services.intake.legs import known_as
 from services.intake.models import Identifier, LocationBody, Time
 from services.intake.online import OnlineContact
@@ -268,16 +269,8 @@ async def _receive(
         keyed=await keyed(request, idempotency_key, caller, operation),
         wait_s=wait_s,
     )
-    answer = ContactTaken(
-        id=receipt.contact,
-        reference=receipt.reference,
-        received_at=receipt.received_at,
-        routing=routing_of(decision),
-    )
-    response = _created(answer, receipt.contact)
-    if wait_s is not None:
-        response.headers["Preference-Applied"] = f"wait={wait_s}"
-    return response
+    applied = [] if wait_s is None else [(b"preference-applied", b"wait=%d" % wait_s)]
+    return JsonBytes(contact_taken(receipt, decision), 201, [_location_of(receipt.contact), *applied])
 
 
 async def _change(
@@ -325,9 +318,13 @@ def _desk(request: Request) -> Desk:
     return desk
 
 
-def _answer(answer: Answer, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(answer.json_bytes(), status, headers, media_type="application/json")
+def _answer(answer: Answer) -> Response:
+    return JsonBytes(answer.json_bytes())
 
 
 def _created(answer: Answer, contact: str) -> Response:
-    return _answer(answer, 201, {"Location": f"/v1/contacts/{contact}"})
+    return JsonBytes(answer.json_bytes(), 201, [_location_of(contact)])
+
+
+def _location_of(contact: str) -> tuple[bytes, bytes]:
+    return b"location", b"/v1/contacts/%b" % contact.encode()

@@ -27,6 +27,7 @@ from libs.events.log.scope import ALLIANCE, Access, Scope
 from libs.events.log.store import Append, Claim, event_of, holder
 from libs.events.types import Fact
 from libs.events.types.contacts import ContactReceived
+from libs.service.abreast import abreast
 from libs.service.caller import Caller
 from libs.service.context import current_traceparent
 from libs.service.idempotency import Keyed
@@ -112,7 +113,9 @@ class Desk:
             return receipt, await self._decision(seen, receipt.contact, decided, wait_s)
 
     async def _open(self, contact: str, received: ContactReceived, keyed: Keyed | None) -> Receipt:
+        await abreast()
         key = self._keyring.new(contact)
+        await abreast()
         for _ in range(DRAWS):
             [fact] = decide(None, ReceiveContact(received))
             event = Event.of(

@@ -8,7 +8,7 @@ do, and what an operation may depend on is fixed: its guard, its path, its heade
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, cast
 
 from fastapi import APIRouter
@@ -20,6 +20,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from libs.service import refusals
+from libs.service.abreast import abreast
 from libs.service.access import Allow
 from libs.service.limits import Replayed
 from libs.service.problem import UnsupportedMedia
@@ -46,7 +47,9 @@ class JsonRoute(APIRoute):
         segments = [field.name for field in needs.path_params]
 
         async def handle(request: Request) -> Response:
+            await abreast()
             given: dict[str, Any] = {request_name: request, caller_name: await guard(request)}
+            await abreast()
             first = dict(reversed(request.scope["headers"]))  # of a header that stands twice
             given[body_name] = read(model, first.get(b"content-type"), await request.body())
             for name, alias in headers:
@@ -54,9 +57,25 @@ class JsonRoute(APIRoute):
                 given[name] = None if value is None else value.decode("latin-1")
             for name in segments:
                 given[name] = request.path_params[name]
+            await abreast()
             return await operation(**given)
 
         return handle
+
+
+class JsonBytes(Response):
+    """An answer that is JSON already, its header fields as they are sent: Starlette looks at each for what is given
+    here."""
+
+    def __init__(self, body: bytes, status: int = 200, headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
+        self.status_code = status
+        self.background = None
+        self.body = body
+        self.raw_headers = [
+            (b"content-length", b"%d" % len(body)),
+            (b"content-type", b"application/json"),
+            *headers,
+        ]
 
 
 class _Read(Request):
@@ -98,12 +117,13 @@ class Direct:
             return
         except Exception as error:
             response = await refusals.answer_to(error, request)
+        await abreast()
         await response(scope, receive, send)
 
 
 def serve_directly(app: Application, router: APIRouter) -> Application:
     """Serve the router's operations, which are declared in `app`, before any other is looked for."""
-    app.inner = Direct(router, app.inner)
+    app.limits.app = Direct(router, app.limits.app)
     return app
 
 

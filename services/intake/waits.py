@@ -33,7 +33,7 @@ def wait_preferred(prefer: str | None) -> int | None:
 
     The first `wait` counts, and one that is no number is ignored (RFC 7240, section 2).
     """
-    for preference in (prefer or "").split(","):
+    for preference in prefer.split(",") if prefer else ():
         match = _PREFERENCE.fullmatch(preference)
         if match and match[1].lower() == "wait":
             value = (match[2] or "").strip('"')
