@@ -14,7 +14,8 @@ import asyncio
 from libs.service import metrics
 
 CROWD = 24
-"""Requests in this process, waiting for a commit or not. With 8, half the peak's median is 5.0 ms."""
+"""Requests in this process, also those that wait for a commit, or are held for a decision. With 8, half the peak's
+median is 5.0 ms."""
 
 
 async def abreast() -> None:

@@ -182,7 +182,7 @@ class ContactView(Answer):
 
 def contact_taken(receipt: Receipt, decision: Decision | None) -> bytes:
     """The receipt as a `ContactTaken`, in JSON. Every contact has one, so that msgspec writes it: through the model it
-    took a tenth of all the processor time that intake spends on a contact."""
+    took a tenth of a contact's work, sockets and commit aside."""
     routing = _PENDING if decision is None else msgspec.Raw(routing_of(decision).json_bytes())
     return _encode(_Taken(receipt.contact, receipt.reference, receipt.received_at, routing))
 

@@ -25,7 +25,7 @@ from services.intake.contact import Refused
 from services.intake.decisions import Decision
 from services.intake.desk import Desk
 from services.intake.erasing import Admit, Eraser
-from services.intake.json_route import JsonRoute
+from services.intake.json_route import JsonBytes, JsonRoute
 from services.intake.known import Contact
 from services.intake.protection import (
     Command,
@@ -338,4 +338,4 @@ def _eraser(request: Request) -> Eraser:
 
 
 def _answer(answer: Answer, status: int = 200) -> Response:
-    return Response(answer.json_bytes(), status, media_type="application/json")
+    return JsonBytes(answer.json_bytes(), status)
